@@ -1,0 +1,29 @@
+package store
+
+import "time"
+
+// SigningKey is one private key of a site. Its use is bound to one algorithm.
+type SigningKey struct {
+	KID       string    `json:"kid"`
+	Alg       string    `json:"alg"`     // ES256, RS256 or EdDSA
+	Private   []byte    `json:"private"` // PKCS#8, sealed
+	Created   time.Time `json:"created"`
+	Published time.Time `json:"published"`
+	Activates time.Time `json:"activates"`          // signs from then on
+	Retires   time.Time `json:"retires,omitzero"`   // signs until then, still published
+	Withdrawn time.Time `json:"withdrawn,omitzero"` // leaves the JWKS
+}
+
+// SigningKeys holds a site's keys.
+var SigningKeys = Table[SigningKey]{Kind: "signing-key", Key: func(k *SigningKey) string { return k.KID }}
+
+// Secret is a random value of the house or a site under a name: the MAC key of
+// refresh tokens, of cookies, of the audit log.
+type Secret struct {
+	Name    string    `json:"name"`
+	Sealed  []byte    `json:"sealed"`
+	Created time.Time `json:"created"`
+}
+
+// Secrets holds them.
+var Secrets = Table[Secret]{Kind: "secret", Key: func(s *Secret) string { return s.Name }}

@@ -1,0 +1,49 @@
+package store
+
+import "time"
+
+// Session is one browser's signed-in time. Its key is the SHA-256 of the
+// cookie's value; SID is its public name, in tokens and on the feed.
+type Session struct {
+	Hash      string    `json:"hash"` // hex SHA-256 of the cookie value
+	SID       string    `json:"sid"`
+	AgentID   string    `json:"agent"`
+	AuthTime  time.Time `json:"auth_time"`
+	AMR       []string  `json:"amr,omitempty"` // RFC 8176
+	ACR       string    `json:"acr,omitempty"`
+	IP        string    `json:"ip,omitempty"` // latest browser address
+	UserAgent string    `json:"user_agent,omitempty"`
+	Created   time.Time `json:"created"`
+	Seen      time.Time `json:"seen"`    // moved on at most once a minute
+	Expires   time.Time `json:"expires"` // the earlier of idle and absolute end
+	End       time.Time `json:"end"`     // absolute end
+}
+
+// Sessions are found by "sid" (unique) and "agent".
+var Sessions = Table[Session]{
+	Kind:    "session",
+	Key:     func(s *Session) string { return s.Hash },
+	Expires: func(s *Session) time.Time { return s.Expires },
+	Lookups: []Lookup[Session]{
+		{Name: "sid", Values: func(s *Session) []string { return []string{s.SID} }}, // 128 random bits: unique without a check
+		{Name: "agent", Values: func(s *Session) []string { return []string{s.AgentID} }},
+	},
+}
+
+// SignIn is a sign-in under way. It travels in a sealed cookie and is stored
+// only once a factor has succeeded and another step is due.
+type SignIn struct {
+	ID       string    `json:"id"`
+	Query    string    `json:"query"` // the authorization request, as received
+	IP       string    `json:"ip,omitempty"`
+	Started  time.Time `json:"started"`
+	Expires  time.Time `json:"expires"`
+	AgentID  string    `json:"agent,omitempty"` // set by the first factor
+	AMR      []string  `json:"amr,omitempty"`
+	AuthTime time.Time `json:"auth_time,omitzero"`
+}
+
+// SignIns holds the half-done ones.
+var SignIns = Table[SignIn]{
+	Kind: "sign-in", Key: func(s *SignIn) string { return s.ID }, Expires: func(s *SignIn) time.Time { return s.Expires },
+}

@@ -1,0 +1,252 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Table is one kind of record: how it is keyed, found and encoded. Tables are
+// declared once, beside their record, and hold no state.
+type Table[T any] struct {
+	Kind Kind
+	// Key returns the record's primary key, unique in its site.
+	Key func(*T) string
+	// Expires returns when the record is gone; nil or a zero time: never.
+	Expires func(*T) time.Time
+	// Lookups are further ways to find records, kept true by Put and Delete.
+	Lookups []Lookup[T]
+	// Version is written before each value; Upgrade reads older ones.
+	Version byte
+	Upgrade func(version byte, payload []byte) (T, error)
+}
+
+// Lookup finds records by something other than their key.
+type Lookup[T any] struct {
+	Name   string
+	Values func(*T) []string // empty strings are left out
+	Unique bool              // at most one record per value
+}
+
+func (t Table[T]) lookupKind(name string) Kind { return t.Kind + "/" + Kind(name) }
+
+// lookupKey is value, NUL, primary key; values therefore never hold a NUL.
+func lookupKey(value, key string) []byte {
+	b := make([]byte, 0, len(value)+1+len(key))
+	b = append(b, value...)
+	b = append(b, 0)
+	return append(b, key...)
+}
+
+// Get returns the record with that key, or ErrNotFound.
+func (t Table[T]) Get(tx Tx, key string) (T, error) {
+	var zero T
+	if key == "" {
+		return zero, ErrNotFound
+	}
+	raw, err := tx.Get(t.Kind, []byte(key))
+	if err != nil {
+		return zero, err
+	}
+	return t.decode(raw)
+}
+
+// Has reports whether a record with that key lives.
+func (t Table[T]) Has(tx Tx, key string) (bool, error) {
+	_, err := tx.Get(t.Kind, []byte(key))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Create writes a record that must not exist yet; ErrExists if it does.
+func (t Table[T]) Create(tx Tx, rec *T) error {
+	found, err := t.Has(tx, t.Key(rec))
+	if err != nil {
+		return err
+	}
+	if found {
+		return fmt.Errorf("%s: %w", t.Kind, ErrExists)
+	}
+	return t.write(tx, rec, nil)
+}
+
+// Put writes a record, new or changed, and keeps its lookups true.
+func (t Table[T]) Put(tx Tx, rec *T) error {
+	if len(t.Lookups) == 0 {
+		return t.write(tx, rec, nil)
+	}
+	old, err := t.Get(tx, t.Key(rec))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return t.write(tx, rec, nil)
+	case err != nil:
+		return err
+	}
+	return t.write(tx, rec, &old)
+}
+
+func (t Table[T]) write(tx Tx, rec, old *T) error {
+	key := t.Key(rec)
+	if key == "" {
+		return fmt.Errorf("%s: a record needs a key", t.Kind)
+	}
+	payload, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", t.Kind, err)
+	}
+	var expires time.Time
+	if t.Expires != nil {
+		expires = t.Expires(rec)
+	}
+	for _, l := range t.Lookups {
+		if err := t.index(tx, l, key, rec, old, expires); err != nil {
+			return err
+		}
+	}
+	return tx.Put(t.Kind, []byte(key), append([]byte{t.Version}, payload...), expires)
+}
+
+func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T, expires time.Time) error {
+	kind, values := t.lookupKind(l.Name), l.Values(rec)
+	if old != nil {
+		for _, v := range l.Values(old) {
+			if v != "" && !slices.Contains(values, v) {
+				if err := tx.Delete(kind, lookupKey(v, key)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, v := range values {
+		if v == "" {
+			continue
+		}
+		if bytes.IndexByte([]byte(v), 0) >= 0 {
+			return fmt.Errorf("%s: a %s cannot hold a NUL", t.Kind, l.Name)
+		}
+		if l.Unique {
+			for other, err := range t.Keys(tx, l.Name, v) {
+				if err != nil {
+					return err
+				}
+				if other != key {
+					return fmt.Errorf("%s with that %s: %w", t.Kind, l.Name, ErrExists)
+				}
+			}
+		}
+		if err := tx.Put(kind, lookupKey(v, key), nil, expires); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delete removes the record and its lookups; a missing one is no error.
+func (t Table[T]) Delete(tx Tx, key string) error {
+	if len(t.Lookups) > 0 {
+		old, err := t.Get(tx, key)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, l := range t.Lookups {
+			for _, v := range l.Values(&old) {
+				if v == "" {
+					continue
+				}
+				if err := tx.Delete(t.lookupKind(l.Name), lookupKey(v, key)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return tx.Delete(t.Kind, []byte(key))
+}
+
+// Keys yields the primary keys of the records that have this lookup value.
+func (t Table[T]) Keys(tx Tx, lookup, value string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		from := lookupKey(value, "")
+		to := append([]byte(value), 1)
+		for item, err := range tx.Scan(t.lookupKind(lookup), from, to) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if !yield(string(item.Key[len(from):]), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Find returns the first record with this lookup value, or ErrNotFound.
+func (t Table[T]) Find(tx Tx, lookup, value string) (T, error) {
+	for rec, err := range t.List(tx, lookup, value) {
+		return rec, err
+	}
+	var zero T
+	return zero, ErrNotFound
+}
+
+// List yields the records with this lookup value, in key order.
+func (t Table[T]) List(tx Tx, lookup, value string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for key, err := range t.Keys(tx, lookup, value) {
+			var rec T
+			if err == nil {
+				rec, err = t.Get(tx, key)
+			}
+			if errors.Is(err, ErrNotFound) { // the record expired a moment before its lookup
+				continue
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// All yields the records whose key is greater than after, in key order.
+func (t Table[T]) All(tx Tx, after string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var from []byte
+		if after != "" {
+			from = append([]byte(after), 0)
+		}
+		for item, err := range tx.Scan(t.Kind, from, nil) {
+			var rec T
+			if err == nil {
+				rec, err = t.decode(item.Value)
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (t Table[T]) decode(raw []byte) (T, error) {
+	var rec T
+	if len(raw) == 0 {
+		return rec, fmt.Errorf("decode %s: %w", t.Kind, ErrDamaged)
+	}
+	if raw[0] != t.Version {
+		if t.Upgrade == nil || raw[0] > t.Version {
+			return rec, fmt.Errorf("decode %s: version %d is not known: %w", t.Kind, raw[0], ErrDamaged)
+		}
+		return t.Upgrade(raw[0], raw[1:])
+	}
+	if err := json.Unmarshal(raw[1:], &rec); err != nil {
+		return rec, fmt.Errorf("decode %s: %w: %w", t.Kind, ErrDamaged, err)
+	}
+	return rec, nil
+}
