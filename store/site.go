@@ -135,3 +135,17 @@ func Next(tx Tx, name string) (uint64, error) {
 	c.Name, c.Value = name, c.Value+1
 	return c.Value, Counters.Put(tx, &c)
 }
+
+// OrDefault fills in what is zero from DefaultLifetimes.
+func (l Lifetimes) OrDefault() Lifetimes {
+	d := DefaultLifetimes()
+	for _, p := range []struct{ have, def *int }{
+		{&l.Code, &d.Code}, {&l.AccessToken, &d.AccessToken}, {&l.IDToken, &d.IDToken}, {&l.RefreshIdle, &d.RefreshIdle},
+		{&l.RefreshAbsolute, &d.RefreshAbsolute}, {&l.SessionIdle, &d.SessionIdle}, {&l.SessionAbsolute, &d.SessionAbsolute}, {&l.VisitorToken, &d.VisitorToken},
+	} {
+		if *p.have == 0 {
+			*p.have = *p.def
+		}
+	}
+	return l
+}

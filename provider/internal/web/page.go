@@ -1,0 +1,73 @@
+package web
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// Frame is what a page of this request has around it: the site's name and
+// colour, the language that the person asked for, this answer's nonce.
+func (h *Web) Frame(r *http.Request) templates.Frame {
+	site := Site(r.Context())
+	name := site.Name
+	if name == "" {
+		name = "Chatelaine"
+	}
+	links := *r.URL
+	links.Path = site.Base + links.Path
+	return templates.Frame{
+		SiteName: name, Logo: site.Logo, Color: site.Color, Base: site.Base,
+		Locale: templates.Match(r.Header.Get("Accept-Language"), r.URL.Query().Get("ui_locales")),
+		Nonce:  Nonce(r.Context()), LocaleLinks: templates.LocaleLinks(&links),
+	}
+}
+
+// Render answers with a page. formActions are the origins, besides our own, to
+// which a form on it may lead, also by redirect: the validated redirect URI's.
+func (h *Web) Render(w http.ResponseWriter, r *http.Request, status int, page templates.Page, formActions ...string) error {
+	var body bytes.Buffer
+	if err := h.Pages.Render(&body, page); err != nil {
+		return err
+	}
+	header := w.Header()
+	pageHeaders(header, r, formActions)
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(body.Bytes())
+	}
+	return nil
+}
+
+func pageHeaders(header http.Header, r *http.Request, formActions []string) {
+	nonce := Nonce(r.Context())
+	actions := "'self'"
+	for _, a := range formActions {
+		if a != "" && !strings.ContainsAny(a, " ;,'\"\r\n") {
+			actions += " " + a
+		}
+	}
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; style-src 'self' 'nonce-"+nonce+"'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action "+actions+"; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	if Secure(r.Context()) {
+		header.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
+	header["Cache-Control"] = noStore
+}
+
+// PageError answers with the error page by the table. The detail is what Public
+// attached, for the developer; the cause is only logged.
+func (h *Web) PageError(w http.ResponseWriter, r *http.Request, err error) {
+	row := h.explain(w, r, err)
+	page := templates.ErrorPage{Frame: h.Frame(r), Status: row.Status, Key: row.Key, Detail: PublicText(err), RequestID: RequestID(r.Context())}
+	if err := h.Render(w, r, row.Status, page); err != nil {
+		Log(r.Context()).Error().Err(err).Msg("render the error page")
+		h.writeJSONError(w, unknownRow, "")
+	}
+}
