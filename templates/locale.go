@@ -1,0 +1,79 @@
+package templates
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	lang "golang.org/x/text/language"
+)
+
+// localeTags are the languages we speak; the first serves everybody else.
+var localeTags = []string{"en", "de", "fr", "ar"}
+
+// localeNames are their names in themselves.
+var localeNames = map[string]string{"en": "English", "de": "Deutsch", "fr": "Français", "ar": "العربية"}
+
+var matcher = lang.NewMatcher([]lang.Tag{lang.English, lang.German, lang.French, lang.Arabic})
+
+// maxAccept bounds how much of a header is read.
+const maxAccept = 256
+
+// Locales lists the languages that pages can be shown in, English first.
+func Locales() []string { return append([]string(nil), localeTags...) }
+
+// Match picks the locale for a request: uiLocales (OpenID Connect Core 3.1.2.1,
+// space-separated, best first) before the Accept-Language header.
+func Match(acceptLanguage, uiLocales string) string {
+	var asked []lang.Tag
+	for _, s := range strings.Fields(clip(uiLocales)) {
+		if t, err := lang.Parse(s); err == nil {
+			asked = append(asked, t)
+		}
+	}
+	if _, i, how := matcher.Match(asked...); len(asked) > 0 && how != lang.No {
+		return localeTags[i]
+	}
+	accepted, _, err := lang.ParseAcceptLanguage(clip(acceptLanguage))
+	if err != nil {
+		return localeTags[0]
+	}
+	_, i, _ := matcher.Match(accepted...)
+	return localeTags[i]
+}
+
+func clip(s string) string {
+	if len(s) > maxAccept {
+		return s[:maxAccept]
+	}
+	return s
+}
+
+// LocaleLinks are the links from u to the same page in each language. Of u only
+// path and query are used, the query with ui_locales replaced.
+func LocaleLinks(u *url.URL) []LocaleLink {
+	query := u.Query()
+	links := make([]LocaleLink, 0, len(localeTags))
+	for _, tag := range localeTags {
+		query.Set("ui_locales", tag)
+		links = append(links, LocaleLink{Locale: tag, URL: (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: query.Encode()}).String()})
+	}
+	return links
+}
+
+// words are one locale's texts by key.
+type words map[string]string
+
+func readWords(tag string) (words, error) {
+	data, err := files.ReadFile("locales/" + tag + ".json")
+	if err != nil {
+		return nil, err
+	}
+	w := words{}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return nil, fmt.Errorf("read locale %s: %w", tag, err)
+	}
+	w["locale"] = tag
+	return w, nil
+}

@@ -1,0 +1,140 @@
+package templates
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// marker is a place for words, [[sign_in.heading]], or for the name of a static file, [[@site.css]].
+var marker = regexp.MustCompile(`\[\[(@?)([a-z0-9_.]+)\]\]`)
+
+// parse makes the page of that file in the language of these words.
+func parse(file string, w words) (*template.Template, error) {
+	tmpl := template.New("page").Funcs(functions(w))
+	for _, name := range []string{"layout.html", "parts.html", file + ".html"} {
+		source, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		text, err := bake(string(source), w)
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", name, err)
+		}
+		if _, err := tmpl.New(name).Parse(text); err != nil {
+			return nil, err
+		}
+	}
+	return tmpl.Lookup("layout.html"), nil
+}
+
+// bake puts the words and file names in their places.
+func bake(source string, w words) (string, error) {
+	var missing []string
+	text := marker.ReplaceAllStringFunc(source, func(m string) string {
+		part := marker.FindStringSubmatch(m)
+		if part[1] == "@" {
+			return staticName(part[2])
+		}
+		words, ok := w[part[2]]
+		if !ok {
+			missing = append(missing, part[2])
+		}
+		return names.Replace(string(markUp(words)))
+	})
+	if missing != nil {
+		return "", fmt.Errorf("locale %s has no words for %s", w["locale"], strings.Join(missing, ", "))
+	}
+	return text, nil
+}
+
+// names are what words may mention in braces, and what stands there.
+var names = strings.NewReplacer(
+	"{client}", `<b><bdi>{{$.ClientName}}</bdi></b>`,
+	"{company}", `<b><bdi>{{$.Company}}</bdi></b>`,
+	"{agent}", `<b><bdi>{{$.AgentName}}</bdi></b>`,
+	"{agent_email}", `<bdi>{{$.AgentEmail}}</bdi>`,
+	"{site}", `<bdi>{{$.SiteName}}</bdi>`,
+	"{email}", `<b><bdi>{{$.Email}}</bdi></b>`,
+	"{min_length}", `{{$.MinLength}}`,
+	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
+)
+
+// fieldLink is a link in words to a field of the page: [password](#password).
+var fieldLink = regexp.MustCompile(`\[([^\]]+)\]\(#([a-z_]+)\)`)
+
+// markUp makes HTML of words: everything escaped but field links.
+func markUp(text string) template.HTML {
+	return template.HTML(fieldLink.ReplaceAllString(html.EscapeString(text), `<a href="#$2">$1</a>`))
+}
+
+// functions are what sources may call.
+func functions(w words) template.FuncMap {
+	return template.FuncMap{
+		"problem":    func(key string) template.HTML { return w.say("problem."+key, "problem.unknown") },
+		"scope":      w.scope,
+		"errorTitle": func(p ErrorPage) template.HTML { return w.errorWords(p, ".title") },
+		"errorText":  func(p ErrorPage) template.HTML { return w.errorWords(p, ".text") },
+		"about":      about,
+		"language":   func(tag string) string { return localeNames[tag] },
+		"palette":    paletteOf,
+		"link":       link,
+		"outside":    outside,
+		"host":       host,
+		"picture":    picture,
+		"initial":    initial,
+	}
+}
+
+// say gives the words of the first key that has any. They mention no names: the
+// page is parsed by now.
+func (w words) say(keys ...string) template.HTML {
+	for _, key := range keys {
+		if text, ok := w[key]; ok {
+			return markUp(text)
+		}
+	}
+	return ""
+}
+
+func (w words) scope(line ScopeLine) string {
+	if text, ok := w["scope."+line.Name]; ok {
+		return text
+	}
+	if line.Sentence != "" {
+		return line.Sentence
+	}
+	return line.Name
+}
+
+// errorWords falls back from the key to the status, and from that to its kind.
+func (w words) errorWords(p ErrorPage, part string) template.HTML {
+	kind := "error.500"
+	if p.Status >= 400 && p.Status < 500 {
+		kind = "error.400"
+	}
+	return w.say("error."+p.Key+part, "error."+strconv.Itoa(p.Status)+part, kind+part)
+}
+
+// fieldOf says which field a problem is about, by how its key begins.
+var fieldOf = map[string]string{"email": "email", "name": "name", "password": "new_password", "confirm": "confirm_password"}
+
+// about picks the problems that concern a field; "" picks those of none.
+func about(field string, problems []string) []string {
+	return slices.DeleteFunc(slices.Clone(problems), func(key string) bool {
+		kind, _, _ := strings.Cut(key, "_")
+		return fieldOf[kind] != field
+	})
+}
+
+// initial is the first letter of a name, for where a logo would be.
+func initial(name string) string {
+	for _, r := range name {
+		return strings.ToUpper(string(r))
+	}
+	return ""
+}

@@ -1,0 +1,82 @@
+package templates
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Where a page sends people or their data, the scheme is checked here: what
+// html/template does with a bad one (#ZgotmplZ) would lose the data silently.
+
+func (Frame) check() error         { return nil }
+func (p SignInPage) check() error  { return local(p.Action) }
+func (p ConsentPage) check() error { return local(p.Action) }
+func (p SignOutPage) check() error { return local(p.Action) }
+func (p SetUpPage) check() error   { return local(p.Action) }
+func (p FormPostPage) check() error {
+	if !web(p.Action) {
+		return errors.New("a form may be posted to http and https only")
+	}
+	return nil
+}
+
+// local accepts a form action on this host: a path, or nothing (the page itself).
+func local(action string) error {
+	if action == "" || ours(action) {
+		return nil
+	}
+	return fmt.Errorf("form action %q is not a path on this host", action)
+}
+
+// ours reports whether s is an absolute path on this host, as browsers read it:
+// they take \ for / and drop tabs and line ends, so that /\evil is another host.
+func ours(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == '\\' || r == 0x7f
+	})
+}
+
+// web reports whether s is an absolute http or https address.
+func web(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// link gives s back if it may be followed from a page, else "".
+func link(s string) string {
+	if ours(s) || web(s) || strings.HasPrefix(s, "mailto:") {
+		return s
+	}
+	return ""
+}
+
+// outside gives s back if it is a web address, else "".
+func outside(s string) string {
+	if web(s) {
+		return s
+	}
+	return ""
+}
+
+// host is the host that a web address names, "" if it is none.
+func host(s string) string {
+	if !web(s) {
+		return ""
+	}
+	u, _ := url.Parse(s)
+	return u.Host
+}
+
+var imageData = regexp.MustCompile(`^data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}$`)
+
+// picture gives s back if it may be shown: our own, or inside the page already.
+func picture(s string) template.URL {
+	if ours(s) || imageData.MatchString(s) {
+		return template.URL(s)
+	}
+	return ""
+}
