@@ -1,0 +1,30 @@
+package verify
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// pause grows with the failures in a row, and is different for each client, so
+// that a restarted server is not met by all of them at once.
+func pause(failures int) time.Duration {
+	longest := min(firstPause<<min(failures-1, 10), longestPause)
+	return longest/2 + rand.N(longest/2)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
