@@ -178,6 +178,10 @@ type Revocation struct {
 	Expires  time.Time `json:"expires"` // when no token it names can be alive
 }
 
+// RevocationSequence is the counter of the feed's entries. It never goes back:
+// a restore moves it past what any reader can have seen.
+const RevocationSequence = "revocation-sequence"
+
 // RevocationKey puts entries in the order of their sequence.
 func RevocationKey(sequence uint64) string { return fmt.Sprintf("%016x", sequence) }
 

@@ -33,6 +33,8 @@ type Settings struct {
 	Resources []Resource     `json:"resources,omitempty"`
 	TwoFactor TwoFactor      `json:"two_factor"`
 	Lifetimes Lifetimes      `json:"lifetimes"`
+	// NotBefore voids every grant and token begun before it, as a restore must.
+	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
 // settingsKey is the one key of the Settings and Counter tables' site-wide rows.
