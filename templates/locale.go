@@ -43,11 +43,12 @@ func Match(acceptLanguage, uiLocales string) string {
 	return localeTags[i]
 }
 
+// clip cuts a long header after the last whole entry that is read.
 func clip(s string) string {
-	if len(s) > maxAccept {
-		return s[:maxAccept]
+	if len(s) <= maxAccept {
+		return s
 	}
-	return s
+	return s[:max(strings.LastIndexAny(s[:maxAccept], ", "), 0)]
 }
 
 // LocaleLinks are the links from u to the same page in each language. Of u only

@@ -80,6 +80,7 @@ func functions(w words) template.FuncMap {
 		"errorTitle": func(p ErrorPage) template.HTML { return w.errorWords(p, ".title") },
 		"errorText":  func(p ErrorPage) template.HTML { return w.errorWords(p, ".text") },
 		"about":      about,
+		"concerns":   concerns,
 		"language":   func(tag string) string { return localeNames[tag] },
 		"palette":    paletteOf,
 		"link":       link,
@@ -120,14 +121,19 @@ func (w words) errorWords(p ErrorPage, part string) template.HTML {
 	return w.say("error."+p.Key+part, "error."+strconv.Itoa(p.Status)+part, kind+part)
 }
 
-// fieldOf says which field a problem is about, by how its key begins.
-var fieldOf = map[string]string{"email": "email", "name": "name", "password": "new_password", "confirm": "confirm_password"}
+// kinds are the fields that a problem can be about; its key begins with one.
+var kinds = []string{"email", "name", "password", "confirm"}
 
-// about picks the problems that concern a field; "" picks those of none.
-func about(field string, problems []string) []string {
+// concerns reports whether a problem is about the field of that kind.
+func concerns(kind, key string) bool { return strings.HasPrefix(key, kind+"_") }
+
+// about picks the problems that concern a kind of field; "" picks those of none.
+func about(kind string, problems []string) []string {
 	return slices.DeleteFunc(slices.Clone(problems), func(key string) bool {
-		kind, _, _ := strings.Cut(key, "_")
-		return fieldOf[kind] != field
+		if kind != "" {
+			return !concerns(kind, key)
+		}
+		return slices.ContainsFunc(kinds, func(k string) bool { return concerns(k, key) })
 	})
 }
 

@@ -1,0 +1,211 @@
+package templates
+
+import (
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"golang.org/x/net/html"
+)
+
+func TestEveryLocaleHasTheSameKeys(t *testing.T) {
+	t.Parallel()
+	english, err := readWords("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range Locales() {
+		w, err := readWords(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key := range english {
+			if strings.TrimSpace(w[key]) == "" {
+				t.Errorf("%s has no words for %s", tag, key)
+			}
+		}
+		for key := range w {
+			if _, ok := english[key]; !ok {
+				t.Errorf("%s has words for %s, English has none", tag, key)
+			}
+		}
+		if localeNames[tag] == "" {
+			t.Errorf("%s has no name", tag)
+		}
+	}
+}
+
+var mention = regexp.MustCompile(`\{[a-z_]+\}|\(#[a-z_]+\)`)
+
+// A translator who drops {client} would have people consent to nobody.
+func TestEveryLocaleMentionsTheSameNamesAndFields(t *testing.T) {
+	t.Parallel()
+	english, err := readWords("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range Locales() {
+		w, err := readWords(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, text := range w {
+			want, got := mention.FindAllString(english[key], -1), mention.FindAllString(text, -1)
+			slices.Sort(want)
+			slices.Sort(got)
+			if !slices.Equal(want, got) {
+				t.Errorf("%s: %s mentions %v, English mentions %v", tag, key, got, want)
+			}
+			if strings.ContainsAny(names.Replace(text), "{}") && names.Replace(text) == text {
+				t.Errorf("%s: %s has braces that mean nothing: %s", tag, key, text)
+			}
+			if (strings.HasPrefix(key, "problem.") || strings.HasPrefix(key, "error.") || strings.HasPrefix(key, "scope.")) && strings.ContainsAny(text, "{}") {
+				t.Errorf("%s: %s is chosen when the page is shown and can't mention names", tag, key)
+			}
+		}
+	}
+}
+
+// usedKeys are the keys that sources and code mention.
+func TestEveryKeyIsUsed(t *testing.T) {
+	t.Parallel()
+	english, err := readWords("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{"locale": true}
+	for _, source := range sources(t) {
+		for _, m := range marker.FindAllStringSubmatch(source, -1) {
+			used[m[2]] = true
+		}
+	}
+	for key := range english {
+		chosen := strings.HasPrefix(key, "problem.") || strings.HasPrefix(key, "error.") || strings.HasPrefix(key, "scope.")
+		if !used[key] && !chosen {
+			t.Errorf("no page uses %s", key)
+		}
+	}
+}
+
+// sources are the HTML files by name.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".html") {
+			data, err := files.ReadFile(e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[e.Name()] = string(data)
+		}
+	}
+	return all
+}
+
+var action = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+
+func TestSourcesHoldNoWordsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	spoken := []string{"alt", "title", "placeholder", "aria-label", "value"}
+	for name, source := range sources(t) {
+		bare := marker.ReplaceAllString(action.ReplaceAllString(source, ""), "")
+		z := html.NewTokenizer(strings.NewReader(bare))
+		for z.Next() != html.ErrorToken {
+			tok := z.Token()
+			if tok.Type == html.TextToken && hasLetter(strings.ReplaceAll(tok.Data, "Chatelaine", "")) && !strings.Contains(tok.Data, "--brand-light") {
+				t.Errorf("%s says %q", name, strings.TrimSpace(tok.Data))
+			}
+			for _, a := range tok.Attr {
+				if slices.Contains(spoken, a.Key) && hasLetter(a.Val) && tok.Data != "button" {
+					t.Errorf("%s says %s=%q", name, a.Key, a.Val)
+				}
+			}
+		}
+	}
+}
+
+func hasLetter(s string) bool { return strings.ContainsFunc(s, unicode.IsLetter) }
+
+func TestEveryPageParsesInEveryLocale(t *testing.T) {
+	t.Parallel()
+	for _, tag := range Locales() {
+		for name, page := range samples(tag) {
+			out := render(t, page)
+			if !strings.Contains(out, `<html lang="`+tag+`"`) {
+				t.Errorf("%s is not in %s", name, tag)
+			}
+			if strings.Contains(out, "[[") || strings.Contains(out, "ZgotmplZ") {
+				t.Errorf("%s in %s has a hole:\n%s", name, tag, out)
+			}
+		}
+	}
+}
+
+func TestTheRequestPicksTheLanguage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ accept, ui, want string }{
+		{"", "", "en"},
+		{"de-AT,de;q=0.9,en;q=0.5", "", "de"},
+		{"zh-CN,zh", "", "en"},
+		{"zh-CN, fr;q=0.4", "", "fr"},
+		{"ar-EG", "", "ar"},
+		{"de", "ar", "ar"},
+		{"de", "zh ja", "de"},
+		{"de", "zh fr-CA", "fr"},
+		{"de", "???", "de"},
+		{";;;q=", "", "en"},
+		{strings.Repeat("de,", 5000), "", "de"},
+		{"de", strings.Repeat("x", 5000), "de"},
+	} {
+		if got := Match(c.accept, c.ui); got != c.want {
+			t.Errorf("Match(%.40q, %.40q) = %s, want %s", c.accept, c.ui, got, c.want)
+		}
+	}
+}
+
+func TestLanguageLinksKeepTheRestOfTheQuery(t *testing.T) {
+	t.Parallel()
+	u := &url.URL{Scheme: "https", Host: "evil.example", Path: "/oauth/authorize", RawQuery: "client_id=desk&state=a%26b&ui_locales=fr"}
+	links := map[string]string{}
+	for _, l := range LocaleLinks(u) {
+		links[l.Locale] = l.URL
+	}
+	want := "/oauth/authorize?client_id=desk&state=a%26b&ui_locales=de"
+	if links["de"] != want {
+		t.Errorf("got %s, want %s", links["de"], want)
+	}
+	if got := slices.Sorted(maps.Keys(links)); !slices.Equal(got, slices.Sorted(slices.Values(Locales()))) {
+		t.Errorf("links to %v", got)
+	}
+}
+
+func TestAnErrorWithoutWordsIsExplainedByItsStatus(t *testing.T) {
+	t.Parallel()
+	w, err := readWords("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status    int
+		key, want string
+	}{
+		{400, "flow_expired", w["error.flow_expired.title"]},
+		{404, "no_such_key", w["error.404.title"]},
+		{409, "", w["error.400.title"]},
+		{502, "", w["error.500.title"]},
+		{0, "", w["error.500.title"]},
+	} {
+		if page := render(t, ErrorPage{Status: c.status, Key: c.key}); !strings.Contains(page, "<h1>"+c.want) {
+			t.Errorf("status %d, key %q does not say %q", c.status, c.key, c.want)
+		}
+	}
+}
