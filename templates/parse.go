@@ -81,7 +81,7 @@ func functions(w words) template.FuncMap {
 		"errorText":  func(p ErrorPage) template.HTML { return w.errorWords(p, ".text") },
 		"about":      about,
 		"concerns":   concerns,
-		"language":   func(tag string) string { return localeNames[tag] },
+		"languages":  func(links []LocaleLink) template.HTML { return languages(w["locale"], links) },
 		"palette":    paletteOf,
 		"link":       link,
 		"outside":    outside,
@@ -135,6 +135,20 @@ func about(kind string, problems []string) []string {
 		}
 		return slices.ContainsFunc(kinds, func(k string) bool { return concerns(k, key) })
 	})
+}
+
+// languages are the items of the list of languages. They are on every page, and
+// as a range in the source they took as long as all the rest of it.
+func languages(current string, links []LocaleLink) template.HTML {
+	var b strings.Builder
+	for _, l := range links {
+		tag, here := html.EscapeString(l.Locale), ""
+		if l.Locale == current {
+			here = ` aria-current="true"`
+		}
+		fmt.Fprintf(&b, "\n"+`<li><a href="%s" lang="%s" hreflang="%s"%s>%s</a></li>`, html.EscapeString(link(l.URL)), tag, tag, here, localeNames[l.Locale])
+	}
+	return template.HTML(b.String())
 }
 
 // initial is the first letter of a name, for where a logo would be.
