@@ -21,6 +21,7 @@ const House = "\x00house"
 
 // Limits on what one record may be.
 const (
+	MaxName  = 200     // bytes of a site's path and of a kind's name
 	MaxKey   = 1 << 10 // bytes of a record's key
 	MaxValue = 4 << 20 // bytes of a record's value, before the frame
 )
@@ -40,6 +41,12 @@ var (
 	ErrDamaged = errors.New("store: damaged record")
 	// ErrTooLarge says that a key or value is over its limit.
 	ErrTooLarge = errors.New("store: record too large")
+	// ErrNoKey says that a record was to be written without a kind or key.
+	ErrNoKey = errors.New("store: a record needs a key")
+	// ErrReadOnly says that a View was asked to write.
+	ErrReadOnly = errors.New("store: write in a View")
+	// ErrFinished says that a Tx was used after its function returned.
+	ErrFinished = errors.New("store: transaction is finished")
 )
 
 // Kind names a kind of record; it is part of every key.

@@ -1,12 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -73,53 +73,70 @@ func (t Table[T]) Create(tx Tx, rec *T) error {
 	if found {
 		return fmt.Errorf("%s: %w", t.Kind, ErrExists)
 	}
-	return t.write(tx, rec, nil)
+	return t.Put(tx, rec)
 }
 
 // Put writes a record, new or changed, and keeps its lookups true.
 func (t Table[T]) Put(tx Tx, rec *T) error {
-	if len(t.Lookups) == 0 {
-		return t.write(tx, rec, nil)
-	}
-	old, err := t.Get(tx, t.Key(rec))
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return t.write(tx, rec, nil)
-	case err != nil:
-		return err
-	}
-	return t.write(tx, rec, &old)
-}
-
-func (t Table[T]) write(tx Tx, rec, old *T) error {
 	key := t.Key(rec)
 	if key == "" {
-		return fmt.Errorf("%s: a record needs a key", t.Kind)
+		return fmt.Errorf("%s: %w", t.Kind, ErrNoKey)
 	}
-	payload, err := json.Marshal(rec)
+	old, err := t.old(tx, key)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", t.Kind, err)
-	}
-	var expires time.Time
-	if t.Expires != nil {
-		expires = t.Expires(rec)
+		return err
 	}
 	for _, l := range t.Lookups {
-		if err := t.index(tx, l, key, rec, old, expires); err != nil {
+		if err := t.index(tx, l, key, rec, old); err != nil {
 			return err
 		}
 	}
-	return tx.Put(t.Kind, []byte(key), append([]byte{t.Version}, payload...), expires)
+	if err := t.indexExpiry(tx, key, rec, old); err != nil {
+		return err
+	}
+	payload, err := t.encode(rec)
+	if err != nil {
+		return err
+	}
+	return tx.Put(t.Kind, []byte(key), payload, t.expiry(rec))
 }
 
-func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T, expires time.Time) error {
+func (t Table[T]) expiry(rec *T) (at time.Time) {
+	if t.Expires != nil && rec != nil {
+		at = t.Expires(rec)
+	}
+	return at
+}
+
+// old returns the record that a Put replaces, if anything depends on it. One
+// that has expired and is not swept yet counts: its lookups still stand.
+func (t Table[T]) old(tx Tx, key string) (*T, error) {
+	if len(t.Lookups) == 0 && t.Expires == nil {
+		return nil, nil
+	}
+	raw, err := getExpired(tx, t.Kind, []byte(key))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec, err := t.decode(raw)
+	return &rec, err
+}
+
+// index keeps one lookup true. Lookups carry no expiry of their own: they go
+// with their record, and until then whoever follows one finds no record.
+func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T) error {
 	kind, values := t.lookupKind(l.Name), l.Values(rec)
+	var had []string
 	if old != nil {
-		for _, v := range l.Values(old) {
-			if v != "" && !slices.Contains(values, v) {
-				if err := tx.Delete(kind, lookupKey(v, key)); err != nil {
-					return err
-				}
+		had = l.Values(old)
+	}
+	for _, v := range had {
+		if v != "" && !slices.Contains(values, v) {
+			if err := tx.Delete(kind, lookupKey(v, key)); err != nil {
+				return err
 			}
 		}
 	}
@@ -127,21 +144,31 @@ func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T, expires tim
 		if v == "" {
 			continue
 		}
-		if bytes.IndexByte([]byte(v), 0) >= 0 {
+		if strings.IndexByte(v, 0) >= 0 {
 			return fmt.Errorf("%s: a %s cannot hold a NUL", t.Kind, l.Name)
 		}
 		if l.Unique {
-			for other, err := range t.Keys(tx, l.Name, v) {
-				if err != nil {
-					return err
-				}
-				if other != key {
-					return fmt.Errorf("%s with that %s: %w", t.Kind, l.Name, ErrExists)
-				}
+			if err := t.unclaimed(tx, l.Name, v, key); err != nil {
+				return err
 			}
 		}
-		if err := tx.Put(kind, lookupKey(v, key), nil, expires); err != nil {
+		if slices.Contains(had, v) {
+			continue
+		}
+		if err := tx.Put(kind, lookupKey(v, key), nil, time.Time{}); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (t Table[T]) unclaimed(tx Tx, lookup, value, key string) error {
+	for other, err := range t.Keys(tx, lookup, value) {
+		if err != nil {
+			return err
+		}
+		if other != key {
+			return fmt.Errorf("%s with that %s: %w", t.Kind, lookup, ErrExists)
 		}
 	}
 	return nil
@@ -149,29 +176,30 @@ func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T, expires tim
 
 // Delete removes the record and its lookups; a missing one is no error.
 func (t Table[T]) Delete(tx Tx, key string) error {
-	if len(t.Lookups) > 0 {
-		old, err := t.Get(tx, key)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, l := range t.Lookups {
-			for _, v := range l.Values(&old) {
-				if v == "" {
-					continue
-				}
-				if err := tx.Delete(t.lookupKind(l.Name), lookupKey(v, key)); err != nil {
-					return err
-				}
+	if key == "" {
+		return nil
+	}
+	old, err := t.old(tx, key)
+	if err != nil {
+		return err
+	}
+	if old == nil && len(t.Lookups) > 0 {
+		return nil
+	}
+	for _, l := range t.Lookups {
+		for _, v := range l.Values(old) {
+			if v == "" {
+				continue
+			}
+			if err := tx.Delete(t.lookupKind(l.Name), lookupKey(v, key)); err != nil {
+				return err
 			}
 		}
 	}
 	return tx.Delete(t.Kind, []byte(key))
 }
 
-// Keys yields the primary keys of the records that have this lookup value.
+// Keys yields the primary keys of the live records that have this lookup value.
 func (t Table[T]) Keys(tx Tx, lookup, value string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		from := lookupKey(value, "")
@@ -181,7 +209,18 @@ func (t Table[T]) Keys(tx Tx, lookup, value string) iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
-			if !yield(string(item.Key[len(from):]), nil) {
+			key := string(item.Key[len(from):])
+			if t.Expires != nil {
+				live, err := t.Has(tx, key)
+				if err != nil {
+					yield("", err)
+					return
+				}
+				if !live {
+					continue
+				}
+			}
+			if !yield(key, nil) {
 				return
 			}
 		}
@@ -232,6 +271,14 @@ func (t Table[T]) All(tx Tx, after string) iter.Seq2[T, error] {
 			}
 		}
 	}
+}
+
+func (t Table[T]) encode(rec *T) ([]byte, error) {
+	payload, err := json.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", t.Kind, err)
+	}
+	return append([]byte{t.Version}, payload...), nil
 }
 
 func (t Table[T]) decode(raw []byte) (T, error) {

@@ -1,15 +1,18 @@
 // Package bolt is the embedded engine: one file, durable before it answers.
 //
-// It is the only importer of bbolt.
+// It owns group commit (concurrent Updates share one durable commit), the
+// layout of the file and the checks that keep a damaged one from being
+// believed. It is the only importer of bbolt. Read transactions must stay
+// short: a held one makes the file grow.
 package bolt
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,109 +24,145 @@ import (
 type Options struct {
 	Path string
 	Now  func() time.Time
+	// OnFatal is told once, on a goroutine of its own, when the store can serve
+	// no longer: the file turned out to be damaged, or the disk failed to keep
+	// what it was given (fsync). The process should say so and exit.
+	OnFatal func(error)
 }
 
 // Store is the engine.
 type Store struct {
-	db  *bolt.DB
-	now func() time.Time
+	db      *bolt.DB
+	path    string
+	now     func() time.Time
+	onFatal func(error)
+
+	queue   chan *request
+	turn    chan struct{} // held by one Update that lost too often
+	quit    chan struct{} // tells the writer to stop
+	stopped chan struct{} // tells the others that it has
+	closing sync.Once
+	checks  sync.WaitGroup     // the check after an unclean stop
+	stop    context.CancelFunc // ends it
+	clean   bool               // the file holds the clean-stop mark; the writer's only
+
+	fatal atomic.Pointer[error]
 }
 
-// Open opens the file, making it if it is not there.
-func Open(o Options) (*Store, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	db, err := bolt.Open(o.Path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", o.Path, err)
-	}
-	return &Store{db: db, now: o.Now}, nil
-}
-
-// Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+const (
+	queueLength = 1024
+	// After patient conflicts an Update waits for its turn, so that those who
+	// fight over one record stop wasting each other's work.
+	patient     = 3
+	maxAttempts = 64
+)
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, site string, fn func(store.Tx) error) error {
-	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b, site, s.now()}) })
-}
-
-// Update runs fn and commits.
-func (s *Store) Update(ctx context.Context, site string, fn func(store.Tx) error) error {
-	return s.db.Update(func(b *bolt.Tx) error { return fn(&tx{b, site, s.now()}) })
-}
-
-type tx struct {
-	b    *bolt.Tx
-	site string
-	now  time.Time
-}
-
-func (t *tx) Site() string { return t.site }
-
-func (t *tx) name(kind store.Kind) []byte { return []byte(t.site + "\x00" + string(kind)) }
-
-func (t *tx) decode(v []byte) ([]byte, time.Time, bool) {
-	e := int64(binary.BigEndian.Uint64(v))
-	var at time.Time
-	if e != 0 {
-		at = time.UnixMilli(e)
-		if !at.After(t.now) {
-			return nil, at, false
-		}
-	}
-	return v[8:], at, true
-}
-
-func (t *tx) Get(kind store.Kind, key []byte) ([]byte, error) {
-	b := t.b.Bucket(t.name(kind))
-	if b == nil {
-		return nil, store.ErrNotFound
-	}
-	v := b.Get(key)
-	if v == nil {
-		return nil, store.ErrNotFound
-	}
-	p, _, ok := t.decode(v)
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	return p, nil
-}
-
-func (t *tx) Put(kind store.Kind, key, value []byte, expires time.Time) error {
-	b, err := t.b.CreateBucketIfNotExists(t.name(kind))
+	t, err := s.begin(ctx, site)
 	if err != nil {
 		return err
 	}
-	var e int64
-	if !expires.IsZero() {
-		e = expires.UnixMilli()
+	defer t.end()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	err = fn(t)
+	if t.err != nil {
+		return t.err
 	}
-	return b.Put(key, append(binary.BigEndian.AppendUint64(nil, uint64(e)), value...))
+	return err
 }
 
-func (t *tx) Delete(kind store.Kind, key []byte) error {
-	if b := t.b.Bucket(t.name(kind)); b != nil {
-		return b.Delete(key)
-	}
-	return nil
-}
-
-func (t *tx) Scan(kind store.Kind, from, to []byte) iter.Seq2[store.Item, error] {
-	return func(yield func(store.Item, error) bool) {
-		b := t.b.Bucket(t.name(kind))
-		if b == nil {
-			return
-		}
-		c := b.Cursor()
-		for k, v := c.Seek(from); k != nil && (len(to) == 0 || bytes.Compare(k, to) < 0); k, v = c.Next() {
-			if p, at, ok := t.decode(v); ok && !yield(store.Item{Key: k, Value: p, Expires: at}, nil) {
-				return
+// Update runs fn over a snapshot and commits what it wrote, together with what
+// others wrote meanwhile; after a conflict it runs fn again.
+func (s *Store) Update(ctx context.Context, site string, fn func(store.Tx) error) error {
+	for attempt := range maxAttempts {
+		if attempt == patient {
+			select {
+			case s.turn <- struct{}{}:
+				defer func() { <-s.turn }()
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
+		req, err := s.attempt(ctx, site, fn)
+		if err != nil || req == nil {
+			return err
+		}
+		if err := s.submit(ctx, req); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
 	}
+	return fmt.Errorf("after %d attempts: %w", maxAttempts, store.ErrConflict)
 }
 
-var _ = errors.New
+// attempt runs fn once. No request means that there is nothing to commit: what
+// fn saw was one snapshot, so its answer stands.
+func (s *Store) attempt(ctx context.Context, site string, fn func(store.Tx) error) (*request, error) {
+	t, err := s.begin(ctx, site)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	t.writes = &overlay{}
+	err = fn(t)
+	switch {
+	case t.err != nil:
+		return nil, t.err
+	case err != nil:
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case len(t.writes.keys) == 0:
+		return nil, nil
+	}
+	return &request{snapshot: uint64(t.b.ID()), reads: t.reads, writes: t.writes, done: make(chan error, 1)}, nil
+}
+
+func (s *Store) begin(ctx context.Context, site string) (*tx, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(site) > store.MaxName {
+		return nil, fmt.Errorf("site: %w", store.ErrTooLarge)
+	}
+	if err := s.fatal.Load(); err != nil {
+		return nil, *err
+	}
+	b, err := s.db.Begin(false)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	t := &tx{s: s, b: b, site: site, now: s.now()}
+	t.prefix = append(append(t.buf[:0], byte(len(site))), site...)
+	if t.records = b.Bucket(recordsBucket); t.records == nil {
+		t.end()
+		return nil, s.die(fmt.Errorf("%s: no records: %w", s.path, store.ErrDamaged))
+	}
+	return t, nil
+}
+
+// die makes every later transaction answer err and returns the first such error.
+func (s *Store) die(err error) error {
+	if s.fatal.CompareAndSwap(nil, &err) && s.onFatal != nil {
+		go s.onFatal(err)
+	}
+	return *s.fatal.Load()
+}
+
+// Close waits for transactions under way, marks the file as cleanly stopped
+// and closes it.
+func (s *Store) Close() error {
+	var err error
+	s.closing.Do(func() {
+		close(s.quit)
+		s.stop()
+		<-s.stopped
+		s.checks.Wait()
+		if s.fatal.Load() == nil {
+			err = s.markClean()
+		}
+		err = errors.Join(err, s.db.Close())
+	})
+	return err
+}

@@ -1,0 +1,27 @@
+package store
+
+import "time"
+
+// AnyTable is a table of some kind of record, for what works on all of them:
+// the sweep, backups and the resealing of secrets.
+type AnyTable interface {
+	// Name is the table's kind.
+	Name() Kind
+	// Expiring reports whether its records expire.
+	Expiring() bool
+	sweep(tx Tx, key string, now time.Time) error
+}
+
+// Name is the table's kind.
+func (t Table[T]) Name() Kind { return t.Kind }
+
+// Expiring reports whether its records expire.
+func (t Table[T]) Expiring() bool { return t.Expires != nil }
+
+// Tables lists every table; a test fails when one is missing.
+func Tables() []AnyTable {
+	return []AnyTable{
+		Agents, AllAttempts, AllSettings, AllSpent, Clients, Codes, Consents, Counters, Departments, Grants, OpaqueTokens,
+		Revocations, Roles, Secrets, Sessions, SignIns, SigningKeys, Sites,
+	}
+}
