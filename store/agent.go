@@ -1,7 +1,10 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -47,7 +50,8 @@ type Address struct {
 	Country       string `json:"country,omitempty" yaml:"country"`
 }
 
-// Agents are found by "email" (unique), "role" and "department".
+// Agents are found by "email" (unique), "role", "department" and
+// "password_kind" (PasswordKind of the hash, for PasswordKinds).
 var Agents = Table[Agent]{
 	Kind: "agent",
 	Key:  func(a *Agent) string { return a.ID },
@@ -55,6 +59,7 @@ var Agents = Table[Agent]{
 		{Name: "email", Values: func(a *Agent) []string { return []string{a.Email} }, Unique: true},
 		{Name: "role", Values: func(a *Agent) []string { return a.Roles }},
 		{Name: "department", Values: func(a *Agent) []string { return a.Departments }},
+		{Name: "password_kind", Values: func(a *Agent) []string { return []string{PasswordKind(a.PasswordHash)} }},
 	},
 }
 
@@ -82,7 +87,7 @@ var Departments = Table[Department]{Kind: "department", Key: func(d *Department)
 // Attempts counts failed tries by account or by network. It is written before
 // the try is evaluated and kept over restarts.
 type Attempts struct {
-	Key     string    `json:"key"` // "account:" + canonical e-mail hash, or "network:" + prefix
+	Key     string    `json:"key"` // AccountAttempts or NetworkAttempts
 	Count   int       `json:"count"`
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
@@ -94,3 +99,14 @@ type Attempts struct {
 var AllAttempts = Table[Attempts]{
 	Kind: "attempts", Key: func(a *Attempts) string { return a.Key }, Expires: func(a *Attempts) time.Time { return a.Expires },
 }
+
+// AccountAttempts is the key of an account's counter, whether or not there is
+// such an account. Deleting the record unlocks the account.
+func AccountAttempts(email string) string {
+	sum := sha256.Sum256([]byte(email))
+	return "account:" + hex.EncodeToString(sum[:16])
+}
+
+// NetworkAttempts is the key of a network's counter. All unknown addresses (the
+// zero Prefix) are one network.
+func NetworkAttempts(network netip.Prefix) string { return "network:" + network.String() }
