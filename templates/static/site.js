@@ -2,10 +2,11 @@
 (() => {
   "use strict";
 
-  // An error summary takes the focus, and its links lead into the fields.
+  // An error summary takes the focus, by autofocus or where that is not known by
+  // hand, and its links lead into the fields.
   const problem = document.getElementById("problem");
   if (problem) {
-    problem.focus();
+    if (!("autofocus" in problem)) problem.focus();
     problem.addEventListener("click", (event) => {
       const link = event.target.closest('a[href^="#"]');
       const field = link && document.getElementById(link.hash.slice(1));
