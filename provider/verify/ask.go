@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -21,7 +23,8 @@ type Question struct {
 	Subject policy.Resource
 	// Action is a permission's name.
 	Action string
-	// Resource is what is acted upon, if that matters.
+	// Resource is what is acted upon; empty means this backend as a whole, of
+	// type "resource" with the client's Audience as id.
 	Resource policy.Resource
 	// IP is where the subject is; the zero Addr leaves it to the server, which
 	// knows the session's latest address.
@@ -38,26 +41,23 @@ type wireName struct {
 }
 
 type wireContext struct {
-	IP    string `json:"ip,omitempty"`
-	Token string `json:"token,omitempty"`
+	IP    *string `json:"ip,omitempty"` // empty: not known
+	Token string  `json:"token,omitempty"`
 }
 
 type wireQuestion struct {
 	Subject  *wireThing   `json:"subject,omitempty"`
 	Action   wireName     `json:"action"`
-	Resource *wireThing   `json:"resource,omitempty"`
+	Resource wireThing    `json:"resource"`
 	Context  *wireContext `json:"context,omitempty"`
 }
 
 type wireAnswer struct {
 	Decision *bool `json:"decision"`
 	Context  struct {
-		Reason      string  `json:"reason"`
-		ExpiresIn   float64 `json:"expires_in"`
-		Obligations []struct {
-			Name  string `json:"name"`
-			Value string `json:"value"`
-		} `json:"obligations"`
+		Reason      string            `json:"reason"`
+		ExpiresIn   float64           `json:"expires_in"`
+		Obligations map[string]string `json:"obligations"`
 	} `json:"context"`
 }
 
@@ -68,7 +68,7 @@ func (c *Client) Ask(ctx context.Context, q Question) (policy.Decision, error) {
 	if c.options.ClientID == "" {
 		return policy.Decision{}, fmt.Errorf("%w: asking needs ClientID and ClientSecret", ErrClientRefused)
 	}
-	body, err := json.Marshal(q.wire())
+	body, err := json.Marshal(q.wire(c.options.Audience))
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("ask: %w", err)
 	}
@@ -89,17 +89,21 @@ func (c *Client) Ask(ctx context.Context, q Question) (policy.Decision, error) {
 	return readAnswer(answer, asked)
 }
 
-func (q Question) wire() wireQuestion {
-	w := wireQuestion{Action: wireName{q.Action}}
+func (q Question) wire(audience string) wireQuestion {
+	w := wireQuestion{Action: wireName{q.Action}, Resource: wireThing{q.Resource.Type, q.Resource.ID}}
+	if q.Resource == (policy.Resource{}) {
+		w.Resource = wireThing{"resource", audience}
+	}
 	if q.Subject != (policy.Resource{}) {
 		w.Subject = &wireThing{q.Subject.Type, q.Subject.ID}
 	}
-	if q.Resource != (policy.Resource{}) {
-		w.Resource = &wireThing{q.Resource.Type, q.Resource.ID}
-	}
 	said := wireContext{Token: q.Token}
 	if q.IP.IsValid() {
-		said.IP = q.IP.String()
+		ip := q.IP.Unmap().String()
+		if q.IP.Zone() != "" {
+			ip = "" // it means something on one machine only
+		}
+		said.IP = &ip
 	}
 	if said != (wireContext{}) {
 		w.Context = &said
@@ -119,8 +123,8 @@ func readAnswer(body []byte, asked time.Time) (policy.Decision, error) {
 	if seconds := answer.Context.ExpiresIn; seconds > 0 && seconds <= MaxLifetime.Seconds() {
 		decision.Until = asked.Add(time.Duration(seconds * float64(time.Second)))
 	}
-	for _, o := range answer.Context.Obligations {
-		decision.Obligations = append(decision.Obligations, policy.Obligation{Name: o.Name, Value: o.Value})
+	for _, name := range slices.Sorted(maps.Keys(answer.Context.Obligations)) {
+		decision.Obligations = append(decision.Obligations, policy.Obligation{Name: name, Value: answer.Context.Obligations[name]})
 	}
 	return decision, nil
 }

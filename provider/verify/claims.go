@@ -31,8 +31,8 @@ func (c *Client) readClaims(payload []byte) (*Token, error) {
 		return nil, fmt.Errorf("%w: iss is %.200q, expected %q", ErrIssuer, iss, c.options.Issuer)
 	}
 	t := &Token{
-		claims: payload, client: c,
-		ID: r.required("jti"), Subject: r.required("sub"), ClientID: r.required("client_id"),
+		client: c,
+		ID:     r.required("jti"), Subject: r.required("sub"), ClientID: r.required("client_id"),
 		SubjectType: r.text("subject_type"), SID: r.text("sid"), Site: r.text("site"), ACR: r.text("acr"), Assurance: r.text("assurance"),
 		Audience: r.audience(), Scopes: strings.Fields(r.text("scope")), Roles: r.list("roles"), Groups: r.list("groups"), Entitlements: r.list("entitlements"), AMR: r.list("amr"),
 		AuthTime: r.instant("auth_time", false), IssuedAt: r.instant("iat", true), NotBefore: r.instant("nbf", false), Expires: r.instant("exp", true),

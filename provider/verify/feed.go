@@ -3,10 +3,12 @@ package verify
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +29,7 @@ type feed struct {
 	ready   chan struct{} // closed once the list has been read for the first time
 	refused chan error    // a refusal that a new try will not change
 	once    sync.Once
-	lastID  string // of the last revocation taken in: where to resume
+	lastID  string // the last id that the server set: where to resume
 
 	mu  sync.Mutex
 	err error
@@ -80,23 +82,25 @@ func (f *feed) follow(ctx context.Context) (caughtUp bool, err error) {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 4<<10), maxEvent)
+	var present progress
 	var e event
 	for lines.Scan() {
 		deaf.Reset(deafAfter)
 		if e.line(lines.Text()) {
-			if err := f.take(e, &caughtUp); err != nil {
-				return caughtUp, err
+			if err := f.take(e, &present); err != nil {
+				return present.reached, err
 			}
 			e = event{}
 		}
 		if len(e.data) > maxEvent {
-			return caughtUp, errors.New("feed: an event is too large")
+			return present.reached, errors.New("feed: an event is too large")
 		}
-		if caughtUp {
+		if present.reached {
 			f.client.heard.touch()
+			f.once.Do(func() { close(f.ready) })
 		}
 	}
-	return caughtUp, fmt.Errorf("feed: connection ended: %w", errors.Join(lines.Err(), ctx.Err()))
+	return present.reached, fmt.Errorf("feed: connection ended: %w", errors.Join(lines.Err(), ctx.Err()))
 }
 
 func (f *feed) connect(ctx context.Context) (*http.Response, error) {
@@ -139,11 +143,10 @@ func (f *feed) check(resp *http.Response) error {
 	return err
 }
 
-// take handles one event. The place to resume at moves with revocations only:
-// "ready" names the present, which is further than a list cut short has come.
-// An entry that cannot be read is a reason to stop listening, since skipping it
-// could let a revoked token in.
-func (f *feed) take(e event, caughtUp *bool) error {
+// take handles one event. An entry that cannot be read is a reason to stop
+// listening, since to skip it could let a revoked token in. "reset" needs no
+// handling: what was revoked stays so, and the whole list follows.
+func (f *feed) take(e event, present *progress) error {
 	switch e.name {
 	case "revocation":
 		entry, err := parseEntry([]byte(e.data))
@@ -151,19 +154,53 @@ func (f *feed) take(e event, caughtUp *bool) error {
 			return err
 		}
 		f.client.revoked.add(entry, time.Now())
-		f.lastID = e.id
-	case "reset":
-		f.lastID = ""
 	case "ready":
-		*caughtUp = true
-		f.client.heard.touch()
-		f.once.Do(func() { close(f.ready) })
+		present.ready(e)
+	}
+	present.pass(e)
+	if e.id != "" {
+		f.lastID = e.id
 	}
 	return nil
 }
 
+// progress says whether a connection has come to the present: everything that
+// was revoked before it opened has been taken in. The server begins with
+// "ready", whose data names where the feed stands; if it has an id of its own,
+// nothing is missing, else a list follows. The list's end is known by that
+// number, or by the first sign of life after it.
+type progress struct {
+	reached bool
+	begun   bool
+	upTo    uint64
+}
+
+func (p *progress) ready(e event) {
+	var data struct {
+		ID json.RawMessage `json:"id"`
+	}
+	_ = json.Unmarshal([]byte(e.data), &data) // without a number the sign of life decides
+	p.upTo, _ = strconv.ParseUint(strings.Trim(string(data.ID), `"`), 10, 64)
+	p.begun = true
+	p.reached = p.reached || e.id != ""
+}
+
+func (p *progress) pass(e event) {
+	id, err := strconv.ParseUint(e.id, 10, 64)
+	switch {
+	case !p.begun:
+	case e.name == "" && e.comment:
+		p.reached = true
+	case e.name == "revocation" && err == nil && p.upTo > 0 && id >= p.upTo:
+		p.reached = true
+	}
+}
+
 // event is one server-sent event in the making.
-type event struct{ name, id, data string }
+type event struct {
+	name, id, data string
+	comment        bool // a comment came with it, or instead of it
+}
 
 // line takes the next line in and reports whether it completed the event.
 func (e *event) line(text string) bool {
@@ -173,6 +210,8 @@ func (e *event) line(text string) bool {
 	name, value, _ := strings.Cut(text, ":")
 	value = strings.TrimPrefix(value, " ")
 	switch name {
+	case "":
+		e.comment = true
 	case "event":
 		e.name = value
 	case "id":
@@ -183,5 +222,5 @@ func (e *event) line(text string) bool {
 		}
 		e.data += value
 	}
-	return false // a comment has an empty name
+	return false
 }

@@ -2,10 +2,10 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,14 +40,21 @@ type Token struct {
 	// server.
 	NetworksRemote bool
 
-	claims  []byte
+	signed  string // header and payload as they were signed
 	client  *Client
 	cleanAt atomic.Uint64 // the generation of revocations in which none named it
 	revoked atomic.Pointer[string]
 }
 
 // Claims decodes the token's claims into what v points to.
-func (t *Token) Claims(v any) error { return json.Unmarshal(t.claims, v) }
+func (t *Token) Claims(v any) error {
+	_, payload, _ := strings.Cut(t.signed, ".")
+	claims, err := strictBase64(payload)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(claims, v)
+}
 
 // Token verifies a raw access token: its form, signature, issuer, audience and
 // times, and that nothing has revoked it. A token seen before costs about a
@@ -58,13 +65,18 @@ func (c *Client) Token(ctx context.Context, raw string) (*Token, error) {
 	if len(raw) > maxTokenBytes {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxTokenBytes)
 	}
-	hash := sha256.Sum256([]byte(raw))
-	t := c.cache.get(hash)
+	dot := strings.LastIndexByte(raw, '.')
+	if dot < 0 {
+		return nil, fmt.Errorf("%w: not three parts", ErrMalformed)
+	}
+	hash := hashSignature(raw[dot+1:])
+	t := c.cache.get(hash, raw[:dot])
 	if t == nil {
 		var err error
 		if t, err = c.verify(ctx, raw); err != nil {
 			return nil, err
 		}
+		t.signed = strings.Clone(raw[:dot])
 		c.cache.put(hash, t)
 	}
 	if err := t.live(time.Now()); err != nil {
@@ -163,8 +175,11 @@ func (t *Token) decide(rule func(policy.Request) policy.Decision, action string,
 		},
 		Action: action, IP: ip, AllowedNetworks: t.AllowedNetworks, Demands: demands,
 	})
-	if answer.Allowed && t.NetworksRemote {
-		return policy.Refuse(policy.ReasonIPCheckRemote, answer.Until)
+	switch {
+	case !answer.Allowed || !t.NetworksRemote:
+		return answer
+	case !ip.IsValid():
+		return policy.Refuse(policy.ReasonIPUnknown, answer.Until)
 	}
-	return answer
+	return policy.Refuse(policy.ReasonIPCheckRemote, answer.Until)
 }
