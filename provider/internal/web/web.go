@@ -93,11 +93,11 @@ func (h *Web) done(r *http.Request, req *request, rec *recorder, start time.Time
 	if h.Observe != nil {
 		h.Observe(req.route, r.Method, status, took)
 	}
-	event := req.log.Info() //nolint:zerologlint // sent below
+	level := zerolog.InfoLevel
 	if status >= http.StatusInternalServerError {
-		event = req.log.Error()
+		level = zerolog.ErrorLevel
 	}
-	event.Str("method", r.Method).Str("route", req.route).Int("status", status).
+	req.log.WithLevel(level).Str("method", r.Method).Str("route", req.route).Int("status", status).
 		Int64("bytes", rec.bytes).Dur("took", took).Stringer("ip", req.ip).Msg("request")
 }
 
