@@ -15,7 +15,12 @@ const (
 // that a restarted server is not met by all of them at once.
 func pause(failures int) time.Duration {
 	longest := min(firstPause<<min(failures-1, 10), longestPause)
-	return longest/2 + rand.N(longest/2)
+	return longest/2 + jitter(longest/2)
+}
+
+// jitter is some of d, so that clients do not move in step.
+func jitter(d time.Duration) time.Duration {
+	return rand.N(d) //nolint:gosec // guessing it gains nobody anything
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -61,6 +61,18 @@ func TestTokenIssuedAfterTheRevocationIsGood(t *testing.T) {
 	})
 }
 
+func TestLaterEntryOfAnEarlierTimeTakesNothingBack(t *testing.T) {
+	bubble(t, func(t *testing.T, issuer *verifytest.Issuer) {
+		c, raw := issuer.Client(t), issuer.Token(nil)
+		issuer.Revoke(verifytest.Revocation{Subject: "ana", Reason: "role_lost"})
+		issuer.Revoke(verifytest.Revocation{Subject: "ana", Reason: "older", Before: time.Now().Add(-time.Hour)})
+		time.Sleep(time.Second)
+		if _, err := c.Token(t.Context(), raw); !errors.Is(err, verify.ErrRevoked) || !strings.Contains(err.Error(), "role_lost") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestRevocationsFromBeforeTheClientStartedAreKnownWhenNewReturns(t *testing.T) {
 	bubble(t, func(t *testing.T, issuer *verifytest.Issuer) {
 		raw := issuer.Token(nil)

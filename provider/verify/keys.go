@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -196,7 +195,7 @@ func lost(before, now keySet) bool {
 func (k *keyCache) run(ctx context.Context) {
 	failures := 0
 	for {
-		wait := keysMaxAge - rand.N(keysMaxAge/10)
+		wait := keysMaxAge - jitter(keysMaxAge/10)
 		if failures > 0 {
 			wait = pause(failures)
 		}

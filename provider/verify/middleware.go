@@ -13,7 +13,8 @@ import (
 // Guard says what a handler asks of a request.
 type Guard struct {
 	// Action is the permission that is needed; empty asks for a good token from
-	// an allowed network only.
+	// an allowed network only, and refuses a token whose networks only the
+	// server knows, since it answers about actions.
 	Action string
 	// Demands is what the sign-in must be like: acr, assurance of a visitor, age
 	// (RFC 9470).

@@ -52,7 +52,7 @@ func TestTokenSeenBeforeIsTheSameOne(t *testing.T) {
 	t.Parallel()
 	issuer := verifytest.New(t)
 	c, raw := issuer.Client(t), issuer.Token(nil)
-	if verified(t, c, raw) != verified(t, c, raw) {
+	if first := verified(t, c, raw); verified(t, c, raw) != first {
 		t.Error("the token was verified twice")
 	}
 }
@@ -183,5 +183,17 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	}
 	if strings.Contains(sprintf("%+v", c), options.ClientSecret) {
 		t.Error("the client shows the secret")
+	}
+}
+
+func TestAdmitAsksForNoPermissionAndHonoursDemands(t *testing.T) {
+	t.Parallel()
+	issuer := verifytest.New(t)
+	token := verified(t, issuer.Client(t), issuer.Token(verifytest.Claims{"entitlements": nil}))
+	if d := token.Admit(office, policy.Demands{ACR: []string{"aal1"}}); !d.Allowed {
+		t.Errorf("%+v", d)
+	}
+	if d := token.Admit(office, policy.Demands{ACR: []string{"aal2"}}); d.Allowed || d.Reason != policy.ReasonStepUp {
+		t.Errorf("%+v", d)
 	}
 }
