@@ -36,6 +36,7 @@ const (
 	ReasonIPUnknown        = "ip_unknown"
 	ReasonIPCheckRemote    = "ip_check_remote" // the networks are too many for a token: ask the server
 	ReasonSubjectInactive  = "subject_inactive"
+	ReasonTokenUnverified  = "token_unverified" // nobody has checked the token
 	ReasonTokenExpired     = "token_expired"
 	ReasonTokenNotYetValid = "token_not_yet_valid"
 	ReasonAudienceMismatch = "audience_mismatch"
