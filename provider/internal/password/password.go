@@ -66,14 +66,14 @@ type Options struct {
 
 // Hasher makes and checks password hashes. It is safe for concurrent use.
 type Hasher struct {
-	own     argon2Hash // the parameters of new hashes
-	kind    string     // and their store.PasswordKind
-	dummy   string     // a hash of nothing, for accounts that have none
-	slots   chan struct{}
-	waiting atomic.Int64
-	queue   int64
-	wait    time.Duration
-	now     func() time.Time
+	own    argon2Hash    // the parameters of new hashes
+	kind   string        // and their store.PasswordKind
+	dummy  string        // a hash of nothing, for accounts that have none
+	slots  chan struct{} // one item for each hash that runs
+	inside atomic.Int64  // how many run or wait
+	most   int64         // of them
+	wait   time.Duration
+	now    func() time.Time
 
 	mu    sync.Mutex
 	costs map[string]time.Duration // by kind, as measured
@@ -85,7 +85,7 @@ func New(o Options) *Hasher {
 	h := &Hasher{
 		own:   argon2Hash{memory: o.MemoryKiB, time: o.Time, threads: o.Threads, salt: random(16), key: make([]byte, 32)},
 		slots: make(chan struct{}, o.Concurrency),
-		queue: int64(o.Queue), wait: o.Wait, now: o.Now,
+		most:  int64(o.Concurrency + o.Queue), wait: o.Wait, now: o.Now,
 		costs: map[string]time.Duration{},
 	}
 	h.dummy = h.own.String()

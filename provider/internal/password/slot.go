@@ -3,47 +3,68 @@ package password
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// Slot is leave to hash, one at a time, until Release. Take it before the store
-// is written to, so that an overload writes nothing.
+// Slot is a place in the queue to hash, and from Turn until Release leave to do
+// so, one hash at a time. It is one goroutine's.
 type Slot struct {
 	h       *Hasher
-	began   time.Time
-	release sync.Once
+	running bool
+	left    bool
 }
 
-// Slot waits for its turn; first come, first served. ErrBusy if too many wait
-// already or the wait was too long.
-func (h *Hasher) Slot(ctx context.Context) (*Slot, error) {
-	select {
-	case h.slots <- struct{}{}:
-		return &Slot{h: h, began: h.now()}, nil
-	default:
-	}
-	if h.waiting.Add(1) > h.queue {
-		h.waiting.Add(-1)
+// Enter takes a place in the queue, or is ErrBusy if that is full. Enter before
+// the store is written to, so that an overload writes nothing.
+func (h *Hasher) Enter() (*Slot, error) {
+	if h.inside.Add(1) > h.most {
+		h.inside.Add(-1)
 		return nil, ErrBusy
 	}
-	defer h.waiting.Add(-1)
-	timer := time.NewTimer(h.wait)
+	return &Slot{h: h}, nil
+}
+
+// Turn waits for leave to hash; first come, first served. ErrBusy if that took
+// too long.
+func (s *Slot) Turn(ctx context.Context) error {
+	timer := time.NewTimer(s.h.wait)
 	defer timer.Stop()
 	select {
-	case h.slots <- struct{}{}:
-		return &Slot{h: h, began: h.now()}, nil
+	case s.h.slots <- struct{}{}:
+		s.running = true
+		return nil
 	case <-timer.C:
-		return nil, ErrBusy
+		return ErrBusy
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to hash: %w", ctx.Err())
+		return fmt.Errorf("wait to hash: %w", ctx.Err())
 	}
 }
 
 // Release lets the next one in. It may be called again.
-func (s *Slot) Release() { s.release.Do(func() { <-s.h.slots }) }
+func (s *Slot) Release() {
+	if s.running {
+		<-s.h.slots
+	}
+	if !s.left {
+		s.h.inside.Add(-1)
+	}
+	s.running, s.left = false, true
+}
+
+// Slot enters and waits for its turn.
+func (h *Hasher) Slot(ctx context.Context) (*Slot, error) {
+	s, err := h.Enter()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Turn(ctx); err != nil {
+		s.Release()
+		return nil, err
+	}
+	return s, nil
+}
 
 // Hash returns the PHC string of a password that Normalize has passed.
 func (s *Slot) Hash(pw string) string {
