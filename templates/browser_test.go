@@ -285,10 +285,14 @@ func (b *browser) screenshot(t *testing.T, name string) {
 	if dir == "" {
 		return
 	}
-	picture, err := chromedp.Run(b.tab, chromedp.FullScreenshot(100))
+	// A viewport as high as the page: FullScreenshot shifts pages that are read from right to left.
+	size := eval[[3]int64](t, b, `[innerWidth, innerHeight, Math.max(innerHeight, document.documentElement.scrollHeight)]`)
+	b.do(t, chromedp.EmulateViewport(size[0], size[2]))
+	picture, err := chromedp.Run(b.tab, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.do(t, chromedp.EmulateViewport(size[0], size[1]))
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
 		t.Fatal(err)
 	}
