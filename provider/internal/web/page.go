@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/templates"
 )
@@ -20,8 +21,35 @@ func (h *Web) Frame(r *http.Request) templates.Frame {
 	links.Path = site.Base + links.Path
 	return templates.Frame{
 		SiteName: name, Logo: site.Logo, Color: site.Color, Base: site.Base,
-		Locale: templates.Match(r.Header.Get("Accept-Language"), r.URL.Query().Get("ui_locales")),
+		Locale: locale(r),
 		Nonce:  Nonce(r.Context()), LocaleLinks: templates.LocaleLinks(&links),
+	}
+}
+
+// languageCookie keeps the language that somebody chose, over forms and redirects.
+const languageCookie = "language"
+
+const languageMaxAge = 180 * 24 * time.Hour
+
+func locale(r *http.Request) string {
+	chosen := askedLocales(r)
+	if chosen == "" {
+		chosen, _ = Cookie(r, languageCookie)
+	}
+	return templates.Match(r.Header.Get("Accept-Language"), chosen)
+}
+
+// askedLocales is the ui_locales parameter (OpenID Connect Core, section 3.1.2.1).
+func askedLocales(r *http.Request) string {
+	if !strings.Contains(r.URL.RawQuery, "ui_locales=") {
+		return ""
+	}
+	return r.URL.Query().Get("ui_locales")
+}
+
+func keepLanguage(w http.ResponseWriter, r *http.Request) {
+	if asked := askedLocales(r); asked != "" {
+		SetCookie(w, r, languageCookie, templates.Match("", asked), languageMaxAge)
 	}
 }
 

@@ -150,6 +150,7 @@ func (h *Web) Page(f HandlerFunc) http.Handler {
 func (h *Web) AnyOriginPage(f HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from(r.Context()).route = r.Pattern
+		keepLanguage(w, r)
 		if err := f(w, r); err != nil {
 			h.PageError(w, r, err)
 		}
