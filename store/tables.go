@@ -22,6 +22,6 @@ func (t Table[T]) Expiring() bool { return t.Expires != nil }
 func Tables() []AnyTable {
 	return []AnyTable{
 		Agents, AllAttempts, AllSettings, AllSpent, Clients, Codes, Consents, Counters, Departments, Grants, OpaqueTokens,
-		Revocations, Roles, Secrets, Sessions, SignIns, SigningKeys, Sites,
+		Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites,
 	}
 }
