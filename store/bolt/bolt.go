@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -32,10 +33,11 @@ type Options struct {
 
 // Store is the engine.
 type Store struct {
-	db      *bolt.DB
-	path    string
-	now     func() time.Time
-	onFatal func(error)
+	db            *bolt.DB
+	path          string
+	now           func() time.Time
+	onFatal       func(error)
+	checkedAtOpen int64
 
 	queue   chan *request
 	turn    chan struct{} // held by one Update that lost too often
@@ -47,6 +49,9 @@ type Store struct {
 	clean   bool               // the file holds the clean-stop mark; the writer's only
 
 	fatal atomic.Pointer[error]
+	// broken is set when the library panicked: it may hold any of its locks.
+	broken atomic.Bool
+	file   *os.File // the library's; to let go of it all the same
 }
 
 const (
@@ -59,12 +64,12 @@ const (
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, site string, fn func(store.Tx) error) error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	t, err := s.begin(ctx, site)
 	if err != nil {
 		return err
 	}
 	defer t.end()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	err = fn(t)
 	if t.err != nil {
 		return t.err
@@ -98,12 +103,12 @@ func (s *Store) Update(ctx context.Context, site string, fn func(store.Tx) error
 // attempt runs fn once. No request means that there is nothing to commit: what
 // fn saw was one snapshot, so its answer stands.
 func (s *Store) attempt(ctx context.Context, site string, fn func(store.Tx) error) (*request, error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	t, err := s.begin(ctx, site)
 	if err != nil {
 		return nil, err
 	}
 	defer t.end()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	t.writes = &overlay{}
 	err = fn(t)
 	switch {
@@ -119,7 +124,9 @@ func (s *Store) attempt(ctx context.Context, site string, fn func(store.Tx) erro
 	return &request{snapshot: uint64(t.b.ID()), reads: t.reads, writes: t.writes, done: make(chan error, 1)}, nil
 }
 
-func (s *Store) begin(ctx context.Context, site string) (*tx, error) {
+// begin starts a transaction. Its caller has debug.SetPanicOnFault set, here and
+// until the end, so that reading a damaged file can be recovered from.
+func (s *Store) begin(ctx context.Context, site string) (t *tx, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -129,17 +136,28 @@ func (s *Store) begin(ctx context.Context, site string) (*tx, error) {
 	if err := s.fatal.Load(); err != nil {
 		return nil, *err
 	}
-	b, err := s.db.Begin(false)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	t = &tx{s: s, site: site, now: s.now()}
+	defer func() {
+		if err != nil {
+			t.end()
+		}
+	}()
+	defer t.guard(&err)
+	if t.b, err = s.db.Begin(false); err != nil {
+		return t, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	t := &tx{s: s, b: b, site: site, now: s.now()}
 	t.prefix = append(append(t.buf[:0], byte(len(site))), site...)
-	if t.records = b.Bucket(recordsBucket); t.records == nil {
-		t.end()
-		return nil, s.die(fmt.Errorf("%s: no records: %w", s.path, store.ErrDamaged))
+	if t.records = t.b.Bucket(recordsBucket); t.records == nil {
+		return t, s.die(fmt.Errorf("%s: no records: %w", s.path, store.ErrDamaged))
 	}
 	return t, nil
+}
+
+// panicked makes a panic of the library, which is how it meets a damaged file,
+// the end of this store.
+func (s *Store) panicked(r any) error {
+	s.broken.Store(true)
+	return s.die(fmt.Errorf("%s: %v: %w", s.path, r, store.ErrDamaged))
 }
 
 // die makes every later transaction answer err and returns the first such error.
@@ -162,7 +180,15 @@ func (s *Store) Close() error {
 		if s.fatal.Load() == nil {
 			err = s.markClean()
 		}
-		err = errors.Join(err, s.db.Close())
+		err = errors.Join(err, s.letGo())
 	})
 	return err
+}
+
+// letGo closes the file, past the library if that may be waiting for itself.
+func (s *Store) letGo() error {
+	if s.broken.Load() {
+		return s.file.Close()
+	}
+	return s.db.Close()
 }

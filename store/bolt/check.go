@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -24,6 +25,7 @@ func (s *Store) Check(ctx context.Context, progress func(done, total int64)) err
 }
 
 func (s *Store) checkOnce(ctx context.Context, progress func(done, total int64)) error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	t, err := s.begin(ctx, store.House) // keeps the snapshot's pages from being used again
 	if err != nil {
 		return err

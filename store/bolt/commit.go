@@ -131,7 +131,7 @@ func (s *Store) apply(group []*request) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil { // the library holds its lock now: nothing can be written again
-			err = s.die(fmt.Errorf("%s: %v: %w", s.path, r, store.ErrDamaged))
+			err = s.panicked(r)
 		}
 	}()
 	b, err := s.db.Begin(true)

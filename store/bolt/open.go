@@ -20,9 +20,9 @@ const (
 	formatVersion = 1
 	// lockTimeout is how long Open waits for another process to let go.
 	lockTimeout = time.Second
-	// checkedAtOpen is the largest file that is checked whole before it is
-	// used; a larger one is checked in the background after an unclean stop.
-	checkedAtOpen = 16 << 20
+	// wholeUpTo is the size of the largest file that is checked whole before it
+	// is used; a larger one is checked in the background after an unclean stop.
+	wholeUpTo = 16 << 20
 	// mapAtLeast is address space, not memory: a map that need not move never
 	// makes writers wait for readers.
 	mapAtLeast = 8 << 30
@@ -41,12 +41,14 @@ var ErrInUse = errors.New("in use by another process")
 // Open opens the file, making it if it is not there. A file that another
 // process holds, that others may read, that a newer version wrote or that is
 // damaged is a clear error.
-func Open(o Options) (*Store, error) {
+func Open(o Options) (*Store, error) { return openChecking(o, wholeUpTo) }
+
+func openChecking(o Options, checkedAtOpen int64) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Store{
-		path: o.Path, now: o.Now, onFatal: o.OnFatal,
+		path: o.Path, now: o.Now, onFatal: o.OnFatal, checkedAtOpen: checkedAtOpen,
 		queue: make(chan *request, queueLength), turn: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if _, err := os.Stat(o.Path); errors.Is(err, os.ErrNotExist) {
@@ -60,7 +62,7 @@ func Open(o Options) (*Store, error) {
 	s.db.AllocSize = allocation
 	h, err := s.begun()
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", o.Path, errors.Join(err, s.db.Close()))
+		return nil, fmt.Errorf("open %s: %w", o.Path, errors.Join(err, s.letGo()))
 	}
 	go s.write(h)
 	s.checkLater()
@@ -71,14 +73,19 @@ func (s *Store) open() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%v: %w", r, store.ErrDamaged)
+			err = errors.Join(s.panicked(r), s.letGo())
 		}
 	}()
 	size := mapAtLeast
 	if info, err := os.Stat(s.path); err == nil {
 		size = max(size, int(info.Size())*10)
 	}
-	s.db, err = bolt.Open(s.path, 0o600, settings(size, inspect))
+	inspect := inspector{wholeUpTo: s.checkedAtOpen}
+	s.db, err = bolt.Open(s.path, 0o600, settings(size, func(path string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := inspect.open(path, flag, mode)
+		s.file = f
+		return f, err
+	}))
 	switch {
 	case errors.Is(err, ErrInUse), errors.Is(err, store.ErrDamaged), errors.Is(err, os.ErrPermission), err == nil:
 		return err
@@ -94,20 +101,22 @@ func settings(mapSize int, open openFile) *bolt.Options {
 	}
 }
 
-// inspect opens and locks the file and looks at it with our own eyes before
+// inspector opens and locks the file and looks at it with our own eyes before
 // the library does, which believes what it reads.
-func inspect(path string, flag int, mode os.FileMode) (*os.File, error) {
+type inspector struct{ wholeUpTo int64 }
+
+func (i inspector) open(path string, flag int, mode os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}
-	if err := inspectFile(f); err != nil {
+	if err := i.inspect(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func inspectFile(f *os.File) error {
+func (i inspector) inspect(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -122,7 +131,7 @@ func inspectFile(f *os.File) error {
 	if err := c.header(); err != nil {
 		return err
 	}
-	if c.meta.pages*c.pageSize > checkedAtOpen {
+	if c.meta.pages*c.pageSize > i.wholeUpTo {
 		return nil
 	}
 	return c.run(context.Background())
@@ -192,6 +201,7 @@ func syncFolder(path string) error {
 
 // begun reads what the file says of itself.
 func (s *Store) begun() (*history, error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	t, err := s.begin(context.Background(), store.House)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,9 @@ type tx struct {
 
 func (t *tx) end() {
 	if t.b != nil {
-		_ = t.b.Rollback()
+		if !t.s.broken.Load() {
+			_ = t.b.Rollback()
+		}
 		t.b, t.records = nil, nil
 	}
 }
@@ -48,11 +50,10 @@ func (t *tx) fail(err error) error {
 	return err
 }
 
-// guard turns a panic of the library, which is how a damaged file shows, into
-// ErrDamaged.
+// guard turns a panic of the library into ErrDamaged.
 func (t *tx) guard(err *error) {
 	if r := recover(); r != nil {
-		*err = t.fail(t.s.die(fmt.Errorf("%s: %v: %w", t.s.path, r, store.ErrDamaged)))
+		*err = t.fail(t.s.panicked(r))
 	}
 }
 
@@ -178,31 +179,23 @@ func (t *tx) scan(kind store.Kind, from, to []byte, yield func(store.Item, error
 		defer func() { t.reads.span(lo, last) }()
 	}
 	cursor := t.records.Cursor()
-	k, v, err := t.step(func() ([]byte, []byte) { return cursor.Seek(lo) })
+	at, err := t.step(kind, head, hi, lo, func() ([]byte, []byte) { return cursor.Seek(lo) })
 	for next := lo; err == nil; {
-		if k != nil && bytes.Compare(k, hi) >= 0 {
-			k = nil
-		}
 		own, w, found := t.writes.next(next, hi)
-		if k == nil && !found {
+		if at.full == nil && !found {
 			last = hi
 			return nil
 		}
-		var item store.Item
-		var live bool
-		at := k
-		switch {
-		case found && (k == nil || own <= string(k)):
-			at = []byte(own)
-			item, live = store.Item{Key: at[head:], Value: w.value, Expires: w.expires}, w.frame != nil
-		default:
-			item = store.Item{Key: k[head:]}
-			if item.Value, item.Expires, err = store.OpenFrame(t.site, kind, item.Key, v); err != nil {
-				return t.fail(err)
-			}
-			live = true
+		item, live := at.item, true
+		var same bool // the snapshot's record is the one dealt with, or replaced
+		if found && (at.full == nil || own <= string(at.full)) {
+			same = own == string(at.full)
+			next = append([]byte(own), 0)
+			item, live = store.Item{Key: next[head : len(next)-1], Value: w.value, Expires: w.expires}, w.frame != nil
+		} else {
+			same = true
+			next = append(bytes.Clone(at.full), 0)
 		}
-		next = append(bytes.Clone(at), 0)
 		last = next
 		if live && !t.expired(item.Expires) && !yield(item, nil) {
 			return nil
@@ -210,17 +203,35 @@ func (t *tx) scan(kind store.Kind, from, to []byte, yield func(store.Item, error
 		if err := t.usable(); err != nil {
 			return err
 		}
-		if k != nil && bytes.Equal(k, at) {
-			k, v, err = t.step(cursor.Next)
+		if same {
+			at, err = t.step(kind, head, hi, next, cursor.Next)
 		}
 	}
 	return err
 }
 
-func (t *tx) step(move func() ([]byte, []byte)) (k, v []byte, err error) {
+// position is a cursor's; at the end it has no key.
+type position struct {
+	full []byte
+	item store.Item
+}
+
+// step moves a cursor and verifies what it finds, which is not below least.
+func (t *tx) step(kind store.Kind, head int, hi, least []byte, move func() (k, v []byte)) (at position, err error) {
 	defer t.guard(&err)
-	k, v = move()
-	return k, v, nil
+	k, v := move()
+	if k == nil || bytes.Compare(k, hi) >= 0 {
+		return position{}, nil
+	}
+	if bytes.Compare(k, least) < 0 {
+		return position{}, t.fail(fmt.Errorf("%s: out of order: %w", kind, store.ErrDamaged))
+	}
+	at = position{full: k, item: store.Item{Key: k[head:]}}
+	at.item.Value, at.item.Expires, err = store.OpenFrame(t.site, kind, at.item.Key, v)
+	if err != nil {
+		return position{}, t.fail(err)
+	}
+	return at, nil
 }
 
 // successor is the least key that is greater than every key with the prefix.
