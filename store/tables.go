@@ -21,7 +21,7 @@ func (t Table[T]) Expiring() bool { return t.Expires != nil }
 // Tables lists every table; a test fails when one is missing.
 func Tables() []AnyTable {
 	return []AnyTable{
-		Agents, AllAttempts, AllSettings, AllSpent, Clients, Codes, Consents, Counters, Departments, Grants, OpaqueTokens,
-		Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites,
+		Agents, AllAttempts, AllSettings, AllSpent, AuditEntries, AuditHeads, AuditPersonals, Clients, Codes, Consents, Counters, Departments, Grants, OpaqueTokens,
+		Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
 	}
 }
