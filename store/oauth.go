@@ -105,6 +105,10 @@ type Grant struct {
 	Expires     time.Time `json:"expires"`           // the earlier of idle and absolute end
 	End         time.Time `json:"end"`               // absolute end of the family
 	Revoked     bool      `json:"revoked,omitempty"` // kept until Expires so that a reuse is recognised
+	// IP is the address of the agent's browser when the session was last seen by
+	// an exchange: what is judged for a confidential client once the session is over.
+	IP     string      `json:"ip,omitempty"`
+	Tokens GrantTokens `json:"tokens,omitzero"`
 }
 
 // Grants are found by "sid", "agent" and "client".
