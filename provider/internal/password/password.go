@@ -62,6 +62,8 @@ type Options struct {
 	Queue       int           // waiting beyond those: 32 for each at once
 	Wait        time.Duration // the longest wait: 2 s
 	Now         func() time.Time
+	// Observe, if set, is told how long each check of a hash took, by kind.
+	Observe func(kind string, took time.Duration)
 }
 
 // Hasher makes and checks password hashes. It is safe for concurrent use.
@@ -75,6 +77,8 @@ type Hasher struct {
 	wait   time.Duration
 	now    func() time.Time
 
+	observe func(kind string, took time.Duration)
+
 	mu    sync.Mutex
 	costs map[string]time.Duration // by kind, as measured
 }
@@ -85,7 +89,7 @@ func New(o Options) *Hasher {
 	h := &Hasher{
 		own:   argon2Hash{memory: o.MemoryKiB, time: o.Time, threads: o.Threads, salt: random(16), key: make([]byte, 32)},
 		slots: make(chan struct{}, o.Concurrency),
-		most:  int64(o.Concurrency + o.Queue), wait: o.Wait, now: o.Now,
+		most:  int64(o.Concurrency + o.Queue), wait: o.Wait, now: o.Now, observe: o.Observe,
 		costs: map[string]time.Duration{},
 	}
 	h.dummy = h.own.String()

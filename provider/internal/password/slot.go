@@ -87,7 +87,11 @@ func (s *Slot) Verify(hash, pw string) (ok, rehash bool, err error) {
 	}
 	began := s.h.now()
 	ok = v.matches(pw)
-	s.h.measured(store.PasswordKind(hash), s.h.now().Sub(began))
+	took, kind := s.h.now().Sub(began), store.PasswordKind(hash)
+	s.h.measured(kind, took)
+	if s.h.observe != nil {
+		s.h.observe(kind, took)
+	}
 	ok = ok && !nobody
 	return ok, ok && s.h.NeedsRehash(hash), err
 }
