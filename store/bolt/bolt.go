@@ -19,6 +19,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
 )
 
 // Options says how to open a store.
@@ -109,7 +110,7 @@ func (s *Store) attempt(ctx context.Context, site string, fn func(store.Tx) erro
 		return nil, err
 	}
 	defer t.end()
-	t.writes = &overlay{}
+	t.writes = &overlay.Overlay{}
 	err = fn(t)
 	switch {
 	case t.err != nil:
@@ -118,7 +119,7 @@ func (s *Store) attempt(ctx context.Context, site string, fn func(store.Tx) erro
 		return nil, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case len(t.writes.keys) == 0:
+	case len(t.writes.Keys) == 0:
 		return nil, nil
 	}
 	return &request{snapshot: uint64(t.b.ID()), reads: t.reads, writes: t.writes, done: make(chan error, 1)}, nil

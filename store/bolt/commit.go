@@ -11,13 +11,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
 )
 
 // request is one Update that waits for its commit.
 type request struct {
 	snapshot uint64
 	reads    readSet
-	writes   *overlay
+	writes   *overlay.Overlay
 	state    atomic.Int32
 	done     chan error
 }
@@ -78,10 +79,10 @@ func (s *Store) write(h *history) {
 }
 
 func (s *Store) gather(group []*request) []*request {
-	for size := group[0].writes.size; len(group) < maxGroup && size < maxGroupBytes; {
+	for size := group[0].writes.Size; len(group) < maxGroup && size < maxGroupBytes; {
 		select {
 		case req := <-s.queue:
-			size += req.writes.size
+			size += req.writes.Size
 			group = append(group, req)
 		default:
 			return group
@@ -102,9 +103,9 @@ func (s *Store) commit(h *history, group []*request) {
 		default:
 			accepted = append(accepted, req)
 			if written == nil {
-				written = req.writes.keys // the usual single request costs no copy
+				written = req.writes.Keys // the usual single request costs no copy
 			} else {
-				written = insert(append(make([]string, 0, len(written)+len(req.writes.keys)), written...), req.writes.keys)
+				written = insert(append(make([]string, 0, len(written)+len(req.writes.Keys)), written...), req.writes.Keys)
 			}
 		}
 	}
@@ -153,8 +154,8 @@ func (s *Store) fill(b *bolt.Tx, group []*request) error {
 	records := b.Bucket(recordsBucket)
 	sum := records.Sequence()
 	for _, req := range group {
-		for i, k := range req.writes.keys {
-			if err := put(records, &sum, []byte(k), req.writes.writes[i].frame); err != nil {
+		for i, k := range req.writes.Keys {
+			if err := put(records, &sum, []byte(k), req.writes.Writes[i].Frame); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
 )
 
 const (
@@ -227,8 +228,8 @@ func (s *Store) markClean() error {
 	if s.clean {
 		return nil
 	}
-	o := &overlay{}
-	o.put(cleanKey, write{frame: houseFrame("clean-stop", nil)})
+	o := &overlay.Overlay{}
+	o.Put(cleanKey, overlay.Write{Frame: houseFrame("clean-stop", nil)})
 	return s.apply([]*request{{writes: o}})
 }
 

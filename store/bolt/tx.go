@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
 )
 
 // recordsBucket holds every record of every site. A record's key there is the
@@ -29,8 +30,8 @@ type tx struct {
 	prefix  []byte // the site's part of every key; buf's beginning
 	buf     [64]byte
 	reads   readSet
-	writes  *overlay // nil in a View
-	err     error    // the first engine error
+	writes  *overlay.Overlay // nil in a View
+	err     error            // the first engine error
 }
 
 func (t *tx) end() {
@@ -99,11 +100,11 @@ func (t *tx) get(kind store.Kind, key []byte) (value []byte, expires time.Time, 
 	defer t.guard(&err)
 	full, _ := t.place(kind, key)
 	if t.writes != nil {
-		if w, ok := t.writes.get(full); ok {
-			if w.frame == nil {
+		if w, ok := t.writes.Get(full); ok {
+			if w.Frame == nil {
 				return nil, expires, store.ErrNotFound
 			}
-			return w.value, w.expires, nil
+			return w.Value, w.Expires, nil
 		}
 		t.reads.key(full)
 	}
@@ -127,7 +128,7 @@ func (t *tx) Put(kind store.Kind, key, value []byte, expires time.Time) error {
 	}
 	frame := store.AppendFrame(make([]byte, 0, len(value)+17), t.site, kind, key, value, expires)
 	full, _ := t.place(kind, key)
-	t.writes.put(full, write{frame: frame, value: frame[len(frame)-len(value):], expires: expires})
+	t.writes.Put(full, overlay.Write{Frame: frame, Value: frame[len(frame)-len(value):], Expires: expires})
 	return nil
 }
 
@@ -136,7 +137,7 @@ func (t *tx) Delete(kind store.Kind, key []byte) error {
 		return err
 	}
 	full, _ := t.place(kind, key)
-	t.writes.put(full, write{})
+	t.writes.Put(full, overlay.Write{})
 	return nil
 }
 
@@ -181,7 +182,7 @@ func (t *tx) scan(kind store.Kind, from, to []byte, yield func(store.Item, error
 	cursor := t.records.Cursor()
 	at, err := t.step(kind, head, hi, lo, func() ([]byte, []byte) { return cursor.Seek(lo) })
 	for next := lo; err == nil; {
-		own, w, found := t.writes.next(next, hi)
+		own, w, found := t.writes.Next(next, hi)
 		if at.full == nil && !found {
 			last = hi
 			return nil
@@ -191,7 +192,7 @@ func (t *tx) scan(kind store.Kind, from, to []byte, yield func(store.Item, error
 		if found && (at.full == nil || own <= string(at.full)) {
 			same = own == string(at.full)
 			next = append([]byte(own), 0)
-			item, live = store.Item{Key: next[head : len(next)-1], Value: w.value, Expires: w.expires}, w.frame != nil
+			item, live = store.Item{Key: next[head : len(next)-1], Value: w.Value, Expires: w.Expires}, w.Frame != nil
 		} else {
 			same = true
 			next = append(bytes.Clone(at.full), 0)

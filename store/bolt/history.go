@@ -1,67 +1,6 @@
 package bolt
 
-import (
-	"slices"
-	"time"
-)
-
-// write is one change: a frame to store, or a deletion if there is none.
-type write struct {
-	frame, value []byte
-	expires      time.Time
-}
-
-// overlay is what one Update has written, in key order.
-type overlay struct {
-	keys   []string
-	writes []write
-	size   int
-}
-
-func (o *overlay) find(key []byte) (int, bool) {
-	return slices.BinarySearchFunc(o.keys, key, func(have string, want []byte) int { return compare(have, want) })
-}
-
-func (o *overlay) get(key []byte) (write, bool) {
-	i, ok := o.find(key)
-	if !ok {
-		return write{}, false
-	}
-	return o.writes[i], true
-}
-
-func (o *overlay) put(key []byte, w write) {
-	i, ok := o.find(key)
-	o.size += len(key) + len(w.frame)
-	if ok {
-		o.writes[i] = w
-		return
-	}
-	o.keys = slices.Insert(o.keys, i, string(key))
-	o.writes = slices.Insert(o.writes, i, w)
-}
-
-// next returns the first change with from <= key < to; a nil overlay has none.
-func (o *overlay) next(from, to []byte) (string, write, bool) {
-	if o == nil {
-		return "", write{}, false
-	}
-	i, _ := o.find(from)
-	if i == len(o.keys) || compare(o.keys[i], to) >= 0 {
-		return "", write{}, false
-	}
-	return o.keys[i], o.writes[i], true
-}
-
-func compare(have string, want []byte) int {
-	switch w := string(want); { // the conversion does not allocate
-	case have < w:
-		return -1
-	case have > w:
-		return 1
-	}
-	return 0
-}
+import "slices"
 
 // readSet is what one Update has read from its snapshot.
 type readSet struct {
