@@ -89,6 +89,7 @@ type Options struct {
 	Sealer *store.Sealer
 	Sites  *site.Sites
 	Now    func() time.Time
+	Failed func(error) // is told what Run could not do; may be nil
 }
 
 // Keys signs and verifies for every site.

@@ -287,14 +287,13 @@ func lengthened(r *store.SigningKey, keep time.Duration) bool {
 	return !r.Withdrawn.IsZero() && len(r.Private) > 0 && r.Withdrawn.Before(r.Retires.Add(keep))
 }
 
-// Run calls RotateDue every minute until ctx ends. Failures are told to fail and
-// tried again.
-func (k *Keys) Run(ctx context.Context, fail func(error)) error {
+// Run calls RotateDue every minute until ctx ends. What fails is tried again.
+func (k *Keys) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		if err := k.RotateDue(ctx); err != nil && ctx.Err() == nil {
-			fail(err)
+		if err := k.RotateDue(ctx); err != nil && ctx.Err() == nil && k.Failed != nil {
+			k.Failed(err)
 		}
 		select {
 		case <-ctx.Done():

@@ -52,13 +52,36 @@ func (k *Keys) openSecret(ctx context.Context, path, name string) (secret []byte
 }
 
 func (k *Keys) makeSecret(ctx context.Context, path, name string) error {
-	plain := make([]byte, 32)
-	rand.Read(plain)
-	sealed, err := k.Sealer.Seal(path, store.Secrets.Kind, name, plain)
+	_, rec, err := k.newSecret(path, name)
 	if err != nil {
 		return err
 	}
-	return k.Store.Update(ctx, path, func(tx store.Tx) error {
-		return store.Secrets.Create(tx, &store.Secret{Name: name, Sealed: sealed, Created: k.Now()})
-	})
+	return k.Store.Update(ctx, path, func(tx store.Tx) error { return store.Secrets.Create(tx, &rec) })
+}
+
+// SecretIn is Secret inside a transaction of the site's.
+func (k *Keys) SecretIn(tx store.Tx, name string) ([]byte, error) {
+	path := tx.Site()
+	if v, ok := k.secrets.Load(secretName{path, name}); ok {
+		return v.([]byte), nil
+	}
+	rec, err := store.Secrets.Get(tx, name)
+	if errors.Is(err, store.ErrNotFound) { // kept by a later call: this transaction may not commit
+		var plain []byte
+		if plain, rec, err = k.newSecret(path, name); err == nil {
+			err = store.Secrets.Put(tx, &rec)
+		}
+		return plain, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("secret %q: %w", name, err)
+	}
+	return k.Sealer.Open(path, store.Secrets.Kind, name, rec.Sealed)
+}
+
+func (k *Keys) newSecret(path, name string) ([]byte, store.Secret, error) {
+	plain := make([]byte, 32)
+	rand.Read(plain)
+	sealed, err := k.Sealer.Seal(path, store.Secrets.Kind, name, plain)
+	return plain, store.Secret{Name: name, Sealed: sealed, Created: k.Now()}, err
 }

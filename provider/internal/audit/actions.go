@@ -1,0 +1,66 @@
+package audit
+
+// Actions, area.verb. A name that has been written is never given another meaning.
+const (
+	SignInSuccess = "sign_in.success"
+	SignInFailure = "sign_in.failure"
+	SignInRefused = "sign_in.refused" // right credentials, but a rule said no
+	SignInLocked  = "sign_in.locked"
+
+	SessionEnd     = "session.end"
+	SessionEndAll  = "session.end_all"
+	SessionReplace = "session.replace" // signed in again in the same browser
+
+	TokenIssue   = "token.issue"
+	TokenRefresh = "token.refresh"
+	TokenReuse   = "token.reuse" // a spent refresh token or code came back
+	TokenRevoke  = "token.revoke"
+	TokenRefused = "token.refused"
+	CodeIssue    = "code.issue"
+
+	ConsentGive   = "consent.give"
+	ConsentDeny   = "consent.deny"
+	ConsentRevoke = "consent.revoke"
+
+	ClientAuthFailure = "client.authentication_failure"
+
+	AgentCreate     = "agent.create"
+	AgentUpdate     = "agent.update"
+	AgentDeactivate = "agent.deactivate"
+	AgentActivate   = "agent.activate"
+	AgentDelete     = "agent.delete"
+	AgentErase      = "agent.erase"
+	PasswordChange  = "password.change"
+	PasswordRehash  = "password.rehash"
+
+	RoleCreate       = "role.create"
+	RoleUpdate       = "role.update"
+	RoleDelete       = "role.delete"
+	DepartmentCreate = "department.create"
+	DepartmentUpdate = "department.update"
+	DepartmentDelete = "department.delete"
+	ClientCreate     = "client.create"
+	ClientUpdate     = "client.update"
+	ClientDelete     = "client.delete"
+	ClientSecret     = "client.secret"
+
+	SiteCreate     = "site.create"
+	SiteApply      = "site.apply"
+	SettingsUpdate = "settings.update"
+	SetUpFinish    = "set_up.finish"
+
+	KeyCreate   = "key.create"
+	KeyRotate   = "key.rotate"
+	KeyWithdraw = "key.withdraw"
+
+	BackupMake    = "backup.make"
+	BackupRestore = "backup.restore"
+	AuditExport   = "audit.export"
+)
+
+// Results.
+const (
+	Success = "success"
+	Refused = "refused" // a rule or a wrong proof
+	Failed  = "failed"  // something broke
+)

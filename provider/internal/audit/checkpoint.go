@@ -1,0 +1,184 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// checkpoint is a line of the file outside the store: the chain had this link at
+// this place. A Restored one says that an older copy was put back on purpose, so
+// that earlier checkpoints beyond it no longer bind.
+type checkpoint struct {
+	Site      string    `json:"site"`
+	Sequence  uint64    `json:"seq"`
+	Link      []byte    `json:"link"`
+	Time      time.Time `json:"time"`
+	Restored  bool      `json:"restored,omitempty"`
+	Key       []byte    `json:"key"` // Ed25519 public key
+	Signature []byte    `json:"sig,omitempty"`
+}
+
+// outside is the checkpoint file.
+type outside struct {
+	mu   sync.Mutex
+	last map[string]checkpoint // by site path
+}
+
+func (c checkpoint) signed() []byte {
+	c.Signature = nil
+	b, _ := json.Marshal(c) // cannot fail: the time is in range
+	return append([]byte("chatelaine audit checkpoint 1\x00"), b...)
+}
+
+func (c checkpoint) valid(public ed25519.PublicKey) bool {
+	return public.Equal(ed25519.PublicKey(c.Key)) && ed25519.Verify(public, c.signed(), c.Signature)
+}
+
+func (l *Log) checkpointKey(ctx context.Context, path string) (ed25519.PrivateKey, error) {
+	seed, err := l.Keys.Secret(ctx, path, keys.SecretCheckpoint)
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// checkpoint appends one if it is due.
+func (l *Log) checkpoint(ctx context.Context, path string, now bool) error {
+	if l.Checkpoints == "" {
+		return nil
+	}
+	var head store.AuditHead
+	err := l.Store.View(ctx, path, func(tx store.Tx) (err error) {
+		head, err = loadHead(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l.outside.mu.Lock()
+	defer l.outside.mu.Unlock()
+	last, known := l.outside.last[path]
+	if !known {
+		if last, err = l.lastCheckpoint(path); err != nil {
+			return err
+		}
+		l.outside.last[path] = last
+	}
+	if head.Sequence <= last.Sequence || !now && head.Sequence-last.Sequence < l.Every && l.Now().Sub(last.Time) < l.Interval {
+		return nil
+	}
+	return l.append(ctx, checkpoint{Site: path, Sequence: head.Sequence, Link: head.Link})
+}
+
+// Restored tells the outside that the site's store was put back to an older copy
+// on purpose. Without it Verify says that the chain was cut.
+func (l *Log) Restored(ctx context.Context, path string) error {
+	if l.Checkpoints == "" {
+		return nil
+	}
+	var head store.AuditHead
+	err := l.Store.View(ctx, path, func(tx store.Tx) (err error) {
+		head, err = loadHead(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l.outside.mu.Lock()
+	defer l.outside.mu.Unlock()
+	return l.append(ctx, checkpoint{Site: path, Sequence: head.Sequence, Link: head.Link, Restored: true})
+}
+
+// append signs the checkpoint and writes its line durably. The caller holds the
+// lock.
+func (l *Log) append(ctx context.Context, c checkpoint) (err error) {
+	private, err := l.checkpointKey(ctx, c.Site)
+	if err != nil {
+		return err
+	}
+	c.Time = l.Now().UTC()
+	c.Key = private.Public().(ed25519.PublicKey)
+	c.Signature = ed25519.Sign(private, c.signed())
+	line, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := appendLine(l.Checkpoints, line); err != nil {
+		return fmt.Errorf("audit checkpoint: %w", err)
+	}
+	l.outside.last[c.Site] = c
+	return nil
+}
+
+// appendLine appends the line durably; what a crash left of another one stays on a
+// line of its own.
+func appendLine(path string, line []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if size := info.Size(); size > 0 {
+		end := make([]byte, 1)
+		if _, err := f.ReadAt(end, size-1); err != nil {
+			return err
+		}
+		if end[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (l *Log) lastCheckpoint(path string) (last checkpoint, err error) {
+	err = l.eachCheckpoint(path, func(_ int, c checkpoint, _ error) error {
+		last = c
+		return nil
+	})
+	return last, err
+}
+
+// eachCheckpoint calls f for the site's lines in order, and for lines that are
+// none. The last line may have been cut short by a crash: it is left out.
+func (l *Log) eachCheckpoint(path string, f func(line int, c checkpoint, err error) error) error {
+	file, err := os.Open(l.Checkpoints)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("audit checkpoints: %w", err)
+	}
+	defer file.Close()
+	r := bufio.NewReaderSize(file, 4096)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return nil //nolint:nilerr // the end, or a line without one
+		}
+		var c checkpoint
+		err = json.Unmarshal(line, &c)
+		if err != nil || c.Site == path {
+			if err := f(n, c, err); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,401 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// verifyPage is how many entries one read transaction covers.
+const verifyPage = 500
+
+// Report is what Verify found.
+type Report struct {
+	Site           string    `json:"site"`
+	Entries        uint64    `json:"entries"` // the chain's length
+	Erased         int       `json:"erased"`  // personal values that have been erased
+	Unsealed       int       `json:"unsealed"`
+	FirstUnsealed  string    `json:"first_unsealed,omitempty"` // id; the tail that no chain proves yet
+	Checkpoints    int       `json:"checkpoints"`
+	LastCheckpoint uint64    `json:"last_checkpoint"` // up to here a cut would show from outside
+	CheckpointTime time.Time `json:"checkpoint_time,omitzero"`
+	Problem        *Problem  `json:"problem,omitempty"` // the first one; nil: all is whole
+}
+
+// Problem is the first bad position. Sequence is an entry's; 0 if Where says it.
+type Problem struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	Where    string `json:"where"`
+	What     string `json:"what"`
+}
+
+func (p *Problem) String() string { return p.Where + ": " + p.What }
+
+// Whole reports whether nothing bad was found.
+func (r Report) Whole() bool { return r.Problem == nil }
+
+// String is the report in a sentence or two.
+func (r Report) String() string {
+	var b strings.Builder
+	if r.Whole() {
+		fmt.Fprintf(&b, "%d entries are whole", r.Entries)
+	} else {
+		fmt.Fprintf(&b, "BAD: %s", r.Problem)
+	}
+	if r.Checkpoints > 0 {
+		fmt.Fprintf(&b, "; the last of %d checkpoints is at entry %d, %s", r.Checkpoints, r.LastCheckpoint, r.CheckpointTime.Format(time.RFC3339))
+	} else {
+		b.WriteString("; no checkpoint outside the store")
+	}
+	if r.Unsealed > 0 {
+		fmt.Fprintf(&b, "; %d records from %s on are not sealed yet", r.Unsealed, r.FirstUnsealed)
+	}
+	if r.Erased > 0 {
+		fmt.Fprintf(&b, "; %d personal values have been erased", r.Erased)
+	}
+	return b.String()
+}
+
+// verifier goes along a site's chain.
+type verifier struct {
+	path   string
+	key    []byte
+	report Report
+	last   uint64
+	link   []byte
+	at     map[uint64][]byte // the links at the checkpoints' places
+}
+
+// Verify recomputes the site's whole chain, compares it with the checkpoints
+// outside, and names the first bad position and the unsealed tail. An error says
+// that it could not be done, not that something is wrong. progress, which may be
+// nil, is told how many entries have been seen.
+func (l *Log) Verify(ctx context.Context, path string, progress func(done uint64)) (Report, error) {
+	key, err := l.Keys.Secret(ctx, path, keys.SecretAudit)
+	if err != nil {
+		return Report{}, err
+	}
+	points, problem, err := l.checkpoints(ctx, path)
+	if err != nil {
+		return Report{}, err
+	}
+	v := &verifier{path: path, key: key, report: Report{Site: path, Checkpoints: len(points)}, at: map[uint64][]byte{}}
+	for _, c := range points {
+		v.at[c.Sequence] = nil
+		v.report.LastCheckpoint, v.report.CheckpointTime = c.Sequence, c.Time
+	}
+	if err := v.chain(ctx, l.Store, progress); err != nil {
+		return Report{}, err
+	}
+	if v.report.Problem == nil {
+		v.report.Problem = problem
+	}
+	v.compare(points)
+	if err := v.tail(ctx, l.Store); err != nil {
+		return Report{}, err
+	}
+	v.report.Entries = v.last
+	return v.report, nil
+}
+
+// bad notes the first problem.
+func (v *verifier) bad(sequence uint64, where, format string, args ...any) {
+	if v.report.Problem == nil {
+		v.report.Problem = &Problem{sequence, where, fmt.Sprintf(format, args...)}
+	}
+}
+
+func (v *verifier) badEntry(sequence uint64, format string, args ...any) {
+	v.bad(sequence, fmt.Sprintf("entry %d", sequence), format, args...)
+}
+
+// chain walks entries page by page, so that no read transaction is long.
+func (v *verifier) chain(ctx context.Context, s store.Store, progress func(uint64)) error {
+	for first := true; ; first = false {
+		more, err := v.page(ctx, s, first)
+		if errors.Is(err, store.ErrDamaged) { // which the page has named
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("verify the audit log: %w", err)
+		}
+		if progress != nil {
+			progress(v.last)
+		}
+		if !more || v.report.Problem != nil {
+			return nil
+		}
+	}
+}
+
+func (v *verifier) page(ctx context.Context, s store.Store, first bool) (more bool, err error) {
+	start, link := v.last, v.link
+	err = s.View(ctx, v.path, func(tx store.Tx) error {
+		v.last, v.link, more = start, link, false
+		head, ok := v.head(tx)
+		if !ok {
+			return nil
+		}
+		if first {
+			v.last, v.link = head.Removed, head.LinkAfter
+		}
+		until := v.last + verifyPage
+		rows, err := besides(tx, v.last, store.AuditKey(until)+"\x00")
+		if err != nil {
+			v.badEntry(v.last+1, "personal values: %v", err)
+			return nil
+		}
+		for item, err := range tx.Scan(store.AuditEntries.Kind, []byte(store.AuditKey(v.last)+"\x00"), nil) {
+			if err != nil {
+				v.badEntry(v.last+1, "%v", err)
+				return nil
+			}
+			if more = v.last == until; more {
+				break
+			}
+			if !v.entry(item, rows) {
+				return nil
+			}
+		}
+		for key := range rows {
+			v.bad(0, "personal values under the key "+key, "there is no entry for them")
+		}
+		if !more {
+			v.end(tx, &head)
+		}
+		return nil
+	})
+	return more, err
+}
+
+// head reads the chain's head; a missing one belongs to an empty chain.
+func (v *verifier) head(tx store.Tx) (head store.AuditHead, ok bool) {
+	raw, err := tx.Get(store.AuditHeads.Kind, []byte(store.AuditHeadKey))
+	if errors.Is(err, store.ErrNotFound) {
+		return head, true
+	}
+	if err == nil {
+		err = canonical(raw, store.AuditHeads.Version, &head)
+	}
+	if err != nil {
+		v.bad(0, "head", "%v", err)
+		return head, false
+	}
+	if !hmac.Equal(head.Stamp, headStamp(v.key, &head)) {
+		v.bad(0, "head", "it is not the one that we wrote")
+		return head, false
+	}
+	return head, true
+}
+
+// end compares the end of the chain with its head.
+func (v *verifier) end(tx store.Tx, head *store.AuditHead) {
+	switch {
+	case head.Sequence > v.last:
+		v.badEntry(v.last+1, "missing: the chain goes on to entry %d", head.Sequence)
+	case head.Sequence < v.last:
+		v.badEntry(head.Sequence+1, "it is after the end of the chain")
+	case !bytes.Equal(head.Link, v.link):
+		v.bad(0, "head", "it does not belong to entry %d", v.last)
+	}
+	if rows, err := besides(tx, v.last, ""); err != nil || len(rows) > 0 {
+		v.bad(0, "personal values after the end", "there is no entry for them")
+	}
+}
+
+// entry checks one entry: that it is whole, in its place, linked and stamped.
+func (v *verifier) entry(item store.Item, rows beside) bool {
+	n := v.last + 1
+	var e store.AuditEntry
+	if want := store.AuditKey(n); string(item.Key) > want {
+		v.badEntry(n, "missing")
+		return false
+	} else if string(item.Key) != want {
+		v.badEntry(n, "something else stands before it, under the key %q", item.Key)
+		return false
+	}
+	if err := canonical(item.Value, store.AuditEntries.Version, &e); err != nil {
+		v.badEntry(n, "%v", err)
+		return false
+	}
+	switch next := link(v.path, v.link, &e); {
+	case e.Sequence != n:
+		v.badEntry(n, "it says that it is entry %d", e.Sequence)
+	case !bytes.Equal(e.Link, next):
+		v.badEntry(n, "its hash is wrong: it or its place was changed")
+	case !hmac.Equal(e.Stamp, stamp(v.key, n, next)):
+		v.badEntry(n, "its stamp is not ours")
+	case e.Forged:
+		v.badEntry(n, "its MAC was wrong when it was sealed")
+	default:
+		v.last, v.link = n, next
+		if _, wanted := v.at[n]; wanted {
+			v.at[n] = next
+		}
+		v.commitments(&e, rows)
+	}
+	return v.report.Problem == nil
+}
+
+// commitments checks what stands beside the entry against what it commits to.
+func (v *verifier) commitments(e *store.AuditEntry, rows beside) {
+	var b body
+	if err := json.Unmarshal(e.Body, &b); err != nil {
+		v.badEntry(e.Sequence, "%v", err)
+		return
+	}
+	row, err := rows.take(e.Sequence)
+	if err != nil {
+		v.badEntry(e.Sequence, "personal values: %v", err)
+		return
+	}
+	if row.Sequence == 0 && len(b.Personal) == 0 {
+		return
+	}
+	if row.Sequence != e.Sequence || len(row.Values) != len(b.Personal) {
+		v.badEntry(e.Sequence, "personal values: %d, and the entry commits to %d", len(row.Values), len(b.Personal))
+		return
+	}
+	for i, value := range row.Values {
+		c := b.Personal[i]
+		switch {
+		case value.Field != c.Field:
+			v.badEntry(e.Sequence, "personal values: %q in place of %q", value.Field, c.Field)
+		case value.Erased == nil && !hmac.Equal(commitmentSum(value.Salt, value.Field, value.Value), c.Sum):
+			v.badEntry(e.Sequence, "personal values: %q is not what the entry commits to", c.Field)
+		case value.Erased != nil && (value.Value != "" || value.Salt != nil || !hmac.Equal(value.Erased, erasedStamp(v.key, e.Sequence, value.Field))):
+			v.badEntry(e.Sequence, "personal values: %q was not erased by us", c.Field)
+		case value.Erased != nil:
+			v.report.Erased++
+		}
+	}
+}
+
+// tail checks the records that are not in the chain yet.
+func (v *verifier) tail(ctx context.Context, s store.Store) error {
+	after := ""
+	for {
+		seen := 0
+		err := s.View(ctx, v.path, func(tx store.Tx) error {
+			seen = 0
+			for item, err := range tx.Scan(store.UnsealedAudits.Kind, []byte(after+"\x00"), nil) {
+				if err != nil {
+					v.bad(0, "unsealed records after "+after, "%v", err)
+					return nil
+				}
+				seen++
+				after = string(item.Key)
+				v.unsealed(item)
+				if seen == verifyPage {
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrDamaged) {
+			return fmt.Errorf("verify the unsealed audit records: %w", err)
+		}
+		if seen < verifyPage {
+			return nil
+		}
+	}
+}
+
+func (v *verifier) unsealed(item store.Item) {
+	if v.report.Unsealed++; v.report.Unsealed == 1 {
+		v.report.FirstUnsealed = string(item.Key)
+	}
+	where := "unsealed record " + string(item.Key)
+	var rec store.UnsealedAudit
+	if err := canonical(item.Value, store.UnsealedAudits.Version, &rec); err != nil {
+		v.bad(0, where, "%v", err)
+		return
+	}
+	var b body
+	err := json.Unmarshal(rec.Body, &b)
+	switch {
+	case rec.ID != string(item.Key) || !hmac.Equal(rec.MAC, recordMAC(v.key, rec.ID, rec.Body)):
+		v.bad(0, where, "its MAC is wrong")
+	case err != nil || len(b.Personal) != len(rec.Personal):
+		v.bad(0, where, "its personal values are not what it commits to")
+	default:
+		for i, value := range rec.Personal {
+			if value.Erased != nil || value.Field != b.Personal[i].Field || !hmac.Equal(commitmentSum(value.Salt, value.Field, value.Value), b.Personal[i].Sum) {
+				v.bad(0, where, "its %s is not what it commits to", value.Field)
+			}
+		}
+	}
+}
+
+// checkpoints reads the site's lines; of those that a restore has overtaken it
+// leaves out the ones beyond it.
+func (l *Log) checkpoints(ctx context.Context, path string) (points []checkpoint, problem *Problem, err error) {
+	if l.Checkpoints == "" {
+		return nil, nil, nil
+	}
+	private, err := l.checkpointKey(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	public := private.Public().(ed25519.PublicKey)
+	err = l.eachCheckpoint(path, func(line int, c checkpoint, err error) error {
+		if err != nil { // half a line, from a crash
+			return nil
+		}
+		if !c.valid(public) {
+			if problem == nil {
+				problem = &Problem{c.Sequence, fmt.Sprintf("checkpoint file, line %d", line), "its signature is not ours"}
+			}
+			return nil
+		}
+		for c.Restored && len(points) > 0 && points[len(points)-1].Sequence > c.Sequence {
+			points = points[:len(points)-1]
+		}
+		points = append(points, c)
+		return nil
+	})
+	return points, problem, err
+}
+
+// compare holds the chain against the checkpoints.
+func (v *verifier) compare(points []checkpoint) {
+	if v.report.Problem != nil {
+		return
+	}
+	for _, c := range points {
+		switch {
+		case c.Sequence > v.last:
+			v.badEntry(v.last+1, "cut: the checkpoint of %s says that there was entry %d", c.Time.Format(time.RFC3339), c.Sequence)
+		case v.at[c.Sequence] != nil && !bytes.Equal(v.at[c.Sequence], c.Link):
+			v.badEntry(c.Sequence, "it is not the one of the checkpoint of %s", c.Time.Format(time.RFC3339))
+		default:
+			continue
+		}
+		return
+	}
+}
+
+// canonical decodes a stored value and makes sure that it is, to the byte, what
+// the table would write: JSON can say one thing in many ways.
+func canonical[T any](raw []byte, version byte, rec *T) error {
+	if len(raw) == 0 || raw[0] != version {
+		return store.ErrDamaged
+	}
+	if err := json.Unmarshal(raw[1:], rec); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	again, err := json.Marshal(rec)
+	if err != nil || !bytes.Equal(again, raw[1:]) {
+		return fmt.Errorf("%w: not as it was written", store.ErrDamaged)
+	}
+	return nil
+}
