@@ -74,8 +74,9 @@ type Authorization struct {
 	Claims    json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
 }
 
-// Code is an authorization code. Key: hex SHA-256 of the code. A redeemed one is
-// kept while the tokens it bought may live, so that a replay burns them.
+// Code is an authorization code. Key: hex SHA-256 of the code. It is deleted when
+// it is redeemed or burnt; the grant's ID is made of the code, so that a replay
+// still finds what it bought.
 type Code struct {
 	Hash string `json:"hash"`
 	Authorization
@@ -83,8 +84,6 @@ type Code struct {
 	Challenge   string    `json:"challenge,omitempty"`    // PKCE S256
 	Issued      time.Time `json:"issued"`
 	ValidUntil  time.Time `json:"valid_until"`
-	Redeemed    bool      `json:"redeemed,omitempty"`
-	GrantID     string    `json:"grant,omitempty"`
 	Expires     time.Time `json:"expires"`
 }
 
@@ -94,7 +93,7 @@ var Codes = Table[Code]{Kind: "code", Key: func(c *Code) string { return c.Hash 
 // Grant is a token family: what a redeemed code became. With a refresh token,
 // Generation counts its rotations; only hashes of the tokens are here.
 type Grant struct {
-	ID string `json:"id"` // 128 random bits, base64url; also in jti
+	ID string `json:"id"` // 128 bits of a hash of the code, base64url; each jti begins with it
 	Authorization
 	Generation  uint32    `json:"generation"`
 	Current     []byte    `json:"current,omitempty"`  // SHA-256 of the live refresh token
@@ -107,8 +106,7 @@ type Grant struct {
 	Revoked     bool      `json:"revoked,omitempty"` // kept until Expires so that a reuse is recognised
 	// IP is the address of the agent's browser when the session was last seen by
 	// an exchange: what is judged for a confidential client once the session is over.
-	IP     string      `json:"ip,omitempty"`
-	Tokens GrantTokens `json:"tokens,omitzero"`
+	IP string `json:"ip,omitempty"`
 }
 
 // Grants are found by "sid", "agent" and "client".
