@@ -237,3 +237,11 @@ func (t *notingTx) Put(kind store.Kind, key, value []byte, expires time.Time) er
 	}
 	return t.Tx.Put(kind, key, value, expires)
 }
+
+// GetExpired lets the table layer see records that wait for the sweep.
+func (t *notingTx) GetExpired(kind store.Kind, key []byte) ([]byte, error) {
+	if e, ok := t.Tx.(store.Expirable); ok {
+		return e.GetExpired(kind, key)
+	}
+	return t.Get(kind, key)
+}
