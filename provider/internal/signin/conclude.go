@@ -1,0 +1,149 @@
+package signin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// Reasons of a failed try in the audit log, besides policy's of a refused one.
+const (
+	reasonPassword = "wrong_password"
+	reasonNone     = "no_password"
+	reasonAccount  = "unknown_account"
+	reasonWaits    = "account_waits"
+	reasonNetwork  = "network_waits"
+)
+
+// conclude is the second transaction: what the try proved goes to Next, and what
+// Next says is done and recorded together.
+func (x *SignIn) conclude(r *http.Request, s *site.Site, f flow, limits limits, seen sighting) (outcome, error) {
+	var out outcome
+	err := x.Store.Update(r.Context(), s.Path, func(tx store.Tx) error {
+		now := x.Now()
+		agent, err := current(tx, seen.agent)
+		if err != nil {
+			return err
+		}
+		signIn := f.SignIn
+		signIn.IP = ""
+		if ip := web.ClientIP(r.Context()); ip.IsValid() {
+			signIn.IP = ip.String()
+		}
+		if seen.proven && seen.samePassword(agent) {
+			signIn.AgentID, signIn.AMR, signIn.AuthTime = agent.ID, []string{amrPassword}, now
+		}
+		out = outcome{step: Next(signIn, agent, f.rules(s), now)}
+		switch out.step.Name {
+		case StepDone:
+			return x.finish(tx, r, s, limits, seen, agent, signIn, &out)
+		case StepRefused:
+			if err := limits.unjudged(tx, seen.try, now); err != nil {
+				return err
+			}
+			return x.record(tx, r, agent, audit.SignInRefused, audit.Refused, out.step.Reason)
+		default:
+			return x.fail(tx, r, seen, agent, now)
+		}
+	})
+	if err != nil {
+		return outcome{}, fmt.Errorf("conclude the sign-in: %w", err)
+	}
+	if out.step.Name == StepPassword && !seen.recorded() {
+		x.count(s, seen)
+	}
+	return out, nil
+}
+
+// current reads the agent again: much may have changed while the hash ran.
+func current(tx store.Tx, seen store.Agent) (store.Agent, error) {
+	agent, err := store.Agents.Get(tx, seen.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Agent{}, nil
+	}
+	return agent, err
+}
+
+// samePassword reports whether agent still has the password that was proven. Its
+// hash may be another one if a sign-in beside this one has replaced an old kind.
+func (seen sighting) samePassword(agent store.Agent) bool {
+	return agent.PasswordHash == seen.agent.PasswordHash ||
+		seen.newHash != "" && agent.PasswordHash != "" && agent.PasswordChanged.Equal(seen.agent.PasswordChanged)
+}
+
+// finish starts the session. One that this browser had is replaced: nothing that
+// was planted or shared before the sign-in is worth anything after it.
+func (x *SignIn) finish(tx store.Tx, r *http.Request, s *site.Site, limits limits, seen sighting, agent store.Agent, signIn store.SignIn, out *outcome) (err error) {
+	if err := limits.succeeded(tx, seen.try, signIn.AuthTime); err != nil {
+		return err
+	}
+	if seen.newHash != "" && agent.PasswordHash == seen.agent.PasswordHash {
+		agent.PasswordHash = seen.newHash
+		if err := store.Agents.Put(tx, &agent); err != nil {
+			return err
+		}
+		if err := x.record(tx, r, agent, audit.PasswordRehash, audit.Success, ""); err != nil {
+			return err
+		}
+	}
+	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, s, session.Start{
+		AgentID: agent.ID, AMR: signIn.AMR, ACR: acrPassword, AuthTime: signIn.AuthTime, Replaces: session.Presented(r),
+	})
+	if err != nil {
+		return err
+	}
+	return x.record(tx, r, agent, audit.SignInSuccess, audit.Success, "")
+}
+
+// recorded reports whether a failed try is a record of its own. Tries at what
+// nobody has, and tries that were not judged, are counted by the minute.
+func (seen sighting) recorded() bool { return seen.agent.ID != "" && !seen.refused }
+
+// fail leaves a trace. A try that is only counted takes a commit like the others
+// all the same, so that the time to answer does not tell them apart.
+func (x *SignIn) fail(tx store.Tx, r *http.Request, seen sighting, agent store.Agent, now time.Time) error {
+	if !seen.recorded() {
+		return store.AllAttempts.Put(tx, &store.Attempts{Key: "noted:" + seen.account, Last: now, Expires: now.Add(time.Minute)})
+	}
+	if err := x.record(tx, r, seen.agent, audit.SignInFailure, audit.Refused, why(agent)); err != nil || !seen.locked {
+		return err
+	}
+	return x.record(tx, r, seen.agent, audit.SignInLocked, audit.Success, "")
+}
+
+func (x *SignIn) count(s *site.Site, seen sighting) {
+	e := audit.Event{Action: audit.SignInFailure, Result: audit.Refused, Reason: reasonAccount}
+	if seen.agent.ID != "" {
+		e.Object = audit.Ref{Type: policy.Agent, ID: seen.agent.ID}
+		e.Reason = reasonWaits
+	}
+	x.Audit.Count(s.Path, e)
+}
+
+func why(agent store.Agent) string {
+	switch {
+	case agent.Inactive:
+		return policy.ReasonSubjectInactive
+	case agent.PasswordHash == "":
+		return reasonNone
+	}
+	return reasonPassword
+}
+
+// record notes what became of an agent's sign-in. The actor of a failed one is
+// nobody: it proved nothing.
+func (x *SignIn) record(tx store.Tx, r *http.Request, agent store.Agent, action, result, reason string) error {
+	e := audit.Event{Action: action, Object: audit.Ref{Type: policy.Agent, ID: agent.ID}, Result: result, Reason: reason}
+	if action == audit.SignInSuccess || action == audit.SignInRefused {
+		e.Actor = e.Object
+	}
+	return x.Audit.Record(r.Context(), tx, e)
+}

@@ -1,0 +1,251 @@
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/password"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// setUpLife is how long a set-up link works.
+const setUpLife = time.Hour
+
+// SetUpLink makes the one-time link that creates the site's first administrator
+// and voids the one before; "" if there is an administrator already. Only its
+// hash is stored.
+func (x *SignIn) SetUpLink(ctx context.Context, s *site.Site) (string, error) {
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	hash := sha256.Sum256(secret)
+	var needed bool
+	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
+		administered, err := hasAdministrator(tx)
+		if needed = !administered; err != nil || administered {
+			return err
+		}
+		now := x.Now()
+		return store.SetUps.Put(tx, &store.SetUp{Hash: hash[:], Created: now, Expires: now.Add(setUpLife)})
+	})
+	if err != nil {
+		return "", fmt.Errorf("make the set-up link: %w", err)
+	}
+	if !needed {
+		return "", nil
+	}
+	return s.URL("/set-up/" + base64.RawURLEncoding.EncodeToString(secret)), nil
+}
+
+// hasAdministrator counts the inactive ones too: a site that had one is set up.
+func hasAdministrator(tx store.Tx) (bool, error) {
+	for _, err := range store.Agents.Keys(tx, "role", policy.Administrators) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// checkLink is ErrLinkSpent unless token is the site's live link.
+func (x *SignIn) checkLink(tx store.Tx, token string) error {
+	secret, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || strings.ContainsAny(token, "\r\n") {
+		return ErrLinkSpent
+	}
+	link, err := store.SetUps.Get(tx, store.SetUpKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrLinkSpent
+	}
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256(secret)
+	if subtle.ConstantTimeCompare(hash[:], link.Hash) != 1 || !x.Now().Before(link.Expires) {
+		return ErrLinkSpent
+	}
+	administered, err := hasAdministrator(tx)
+	if err == nil && administered {
+		err = ErrLinkSpent
+	}
+	return err
+}
+
+func (x *SignIn) linkWorks(r *http.Request, s *site.Site) error {
+	if _, err := web.ReadQuery(r); err != nil {
+		return err
+	}
+	return x.Store.View(r.Context(), s.Path, func(tx store.Tx) error { return x.checkLink(tx, r.PathValue("token")) })
+}
+
+func (x *SignIn) showSetUp(w http.ResponseWriter, r *http.Request) error {
+	if err := x.linkWorks(r, site.From(r.Context())); err != nil {
+		return err
+	}
+	return x.setUpForm(w, r, http.StatusOK, administrator{}, nil)
+}
+
+func (x *SignIn) setUpForm(w http.ResponseWriter, r *http.Request, status int, a administrator, problems []string) error {
+	s := site.From(r.Context())
+	page := templates.SetUpPage{
+		Frame: x.Web.Frame(r), Action: s.Base() + "/set-up/" + url.PathEscape(r.PathValue("token")),
+		Email: a.typed, Name: a.name, MinLength: minLength(s.Settings.Password), Problems: problems,
+	}
+	return x.Web.Render(w, r, status, page)
+}
+
+// submitSetUp checks the link before it hashes and again as it spends it.
+func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
+	s := site.From(r.Context())
+	form, err := web.ReadForm(r)
+	if err != nil {
+		return err
+	}
+	if err := x.linkWorks(r, s); err != nil {
+		return err
+	}
+	a, problems := parseAdministrator(form, s.Settings.Password)
+	if len(problems) > 0 {
+		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, problems)
+	}
+	hash, err := x.Passwords.Hash(r.Context(), a.pw)
+	if err != nil {
+		return err
+	}
+	err = x.claim(r.Context(), s, r.PathValue("token"), a, hash)
+	if errors.Is(err, store.ErrExists) {
+		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, []string{"email_taken"})
+	}
+	if err != nil {
+		return err
+	}
+	return x.Web.Render(w, r, http.StatusOK, templates.SetUpDonePage{Frame: x.Web.Frame(r), Email: a.email})
+}
+
+// claim spends the link and creates the administrator in one transaction, so
+// that of any number of claims one succeeds.
+func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a administrator, hash string) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make the agent's id: %w", err)
+	}
+	return x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
+		if err := x.checkLink(tx, token); err != nil {
+			return err
+		}
+		now := x.Now()
+		agent := store.Agent{
+			ID: id.String(), Email: a.email, Name: a.name, Roles: []string{policy.Administrators},
+			PasswordHash: hash, PasswordChanged: now, Created: now, Updated: now,
+		}
+		if err := store.Agents.Create(tx, &agent); err != nil {
+			return err
+		}
+		if err := store.SetUps.Delete(tx, store.SetUpKey); err != nil {
+			return err
+		}
+		ref := audit.Ref{Type: policy.Agent, ID: agent.ID}
+		return x.Audit.Record(ctx, tx, audit.Event{
+			Action: audit.SetUpFinish, Actor: ref, Object: ref, Result: audit.Success,
+			Changes:  []audit.Change{{Field: "roles", New: policy.Administrators}},
+			Personal: map[string]string{"email": agent.Email, "name": agent.Name},
+		})
+	})
+}
+
+// administrator is what was typed for the first one.
+type administrator struct{ typed, email, name, pw string }
+
+const maxName = 120 // characters
+
+// parseAdministrator lists everything that is wrong at once, as message keys.
+func parseAdministrator(form url.Values, rules store.PasswordPolicy) (a administrator, problems []string) {
+	a = administrator{typed: form.Get("email"), name: strings.TrimSpace(norm.NFC.String(form.Get("name")))}
+	var err error
+	if a.typed == "" {
+		problems = append(problems, "email_missing")
+	} else if a.email, err = web.CanonicalEmail(a.typed); err != nil {
+		problems = append(problems, "email_invalid")
+	}
+	switch {
+	case a.name == "":
+		problems = append(problems, "name_missing")
+	case utf8.RuneCountInString(a.name) > maxName:
+		problems = append(problems, "name_too_long")
+	case strings.ContainsFunc(a.name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		problems = append(problems, "name_invalid")
+	}
+	a.pw, err = password.Normalize(form.Get("new_password"))
+	switch {
+	case errors.Is(err, password.ErrEmpty):
+		return a, append(problems, "password_missing")
+	case errors.Is(err, password.ErrTooLong):
+		return a, append(problems, "password_too_long")
+	case err != nil:
+		return a, append(problems, "password_invalid")
+	}
+	problems = append(problems, passwordProblems(a, rules)...)
+	if again, err := password.Normalize(form.Get("confirm_password")); err != nil || again != a.pw {
+		problems = append(problems, "confirm_mismatch")
+	}
+	return a, problems
+}
+
+func minLength(rules store.PasswordPolicy) int { return max(rules.MinLength, 8) }
+
+// passwordProblems holds the first administrator's password to the site's rules
+// of length, kinds of characters and names.
+func passwordProblems(a administrator, rules store.PasswordPolicy) (problems []string) {
+	if utf8.RuneCountInString(a.pw) < minLength(rules) {
+		problems = append(problems, "password_too_short")
+	}
+	if kinds(a.pw) < rules.CharacterKinds {
+		problems = append(problems, "password_kinds")
+	}
+	if rules.RefuseNames && holdsName(a) {
+		problems = append(problems, "password_name")
+	}
+	return problems
+}
+
+// kinds counts which of upper, lower, digit and other there are.
+func kinds(pw string) (n int) {
+	other := func(r rune) bool { return !unicode.IsUpper(r) && !unicode.IsLower(r) && !unicode.IsDigit(r) }
+	for _, is := range []func(rune) bool{unicode.IsUpper, unicode.IsLower, unicode.IsDigit, other} {
+		if strings.ContainsFunc(pw, is) {
+			n++
+		}
+	}
+	return n
+}
+
+// holdsName reports whether a part of the name or address of three letters or
+// more is in the password, whatever its case and width.
+func holdsName(a administrator) bool {
+	fold := func(s string) string { return strings.ToLower(norm.NFKC.String(s)) }
+	pw := fold(a.pw)
+	mailbox := a.email[:max(0, strings.LastIndexByte(a.email, '.'))] // without the top-level domain
+	parts := strings.FieldsFunc(fold(a.name+" "+mailbox), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for _, part := range parts {
+		if utf8.RuneCountInString(part) >= 3 && strings.Contains(pw, part) {
+			return true
+		}
+	}
+	return false
+}

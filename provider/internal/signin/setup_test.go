@@ -1,0 +1,192 @@
+package signin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// setUpLink makes a link and returns its path; "" if none was made.
+func (h *house) setUpLink() string {
+	h.t.Helper()
+	link, err := h.x.SetUpLink(h.t.Context(), h.site())
+	must(h.t, err)
+	return strings.TrimPrefix(link, h.url)
+}
+
+func (h *house) site() *site.Site {
+	h.t.Helper()
+	s, err := h.x.Sites.Load(h.t.Context(), "")
+	must(h.t, err)
+	return s
+}
+
+func (h *house) administrators() (n int) {
+	h.t.Helper()
+	h.view(func(tx store.Tx) {
+		n = 0
+		for _, err := range store.Agents.Keys(tx, "role", policy.Administrators) {
+			must(h.t, err)
+			n++
+		}
+	})
+	return n
+}
+
+var rootForm = []string{"email", "root@acme.example", "name", "Ruth Root", "new_password", "Plum-tree 42", "confirm_password", "Plum-tree 42"}
+
+func TestTheSetUpLinkCreatesOneAdministratorWhoCanSignIn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	path := h.setUpLink()
+	b := h.browser()
+	for range 2 { // a mail scanner's GET does not spend it
+		if got := b.get(path); got.status != http.StatusOK || !strings.Contains(got.body, `name="confirm_password"`) {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if got := b.post(path, rootForm...); got.status != http.StatusOK || !strings.Contains(got.body, "root@acme.example") {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	root := h.stored("root@acme.example")
+	if root.Name != "Ruth Root" || root.EmailVerified || root.Inactive || !strings.HasPrefix(root.PasswordHash, "$argon2id$") {
+		t.Errorf("%+v", root)
+	}
+	if n := h.audited(); n["set_up.finish"] != 1 {
+		t.Errorf("audited %v", n)
+	}
+	for _, got := range []answer{b.get(path), b.post(path, rootForm...)} {
+		if got.status != http.StatusGone {
+			t.Errorf("used again: %d", got.status)
+		}
+	}
+	if link := h.setUpLink(); link != "" {
+		t.Errorf("a link although there is an administrator: %s", link)
+	}
+	if got := b.signIn("root@acme.example", "Plum-tree 42"); got.status != http.StatusSeeOther {
+		t.Errorf("sign-in: %d", got.status)
+	}
+}
+
+func TestOfAHundredClaimsOneSucceeds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *houseOptions) { o.passwords.Queue = 200 })
+	path := h.setUpLink()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	n := map[int]int{}
+	for range 100 {
+		wg.Go(func() {
+			got := h.browser().post(path, rootForm...)
+			mu.Lock()
+			defer mu.Unlock()
+			n[got.status]++
+		})
+	}
+	wg.Wait()
+	if n[http.StatusOK] != 1 || n[http.StatusGone] != 99 || h.administrators() != 1 {
+		t.Errorf("answers by status: %v; %d administrators", n, h.administrators())
+	}
+}
+
+func TestASetUpLinkThatDoesNotWorkLeavesTheRightOneUntouched(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	old := h.setUpLink()
+	path := h.setUpLink()
+	b := h.browser()
+	for name, wrong := range map[string]string{
+		"the one before": old, "another": "/set-up/" + strings.Repeat("A", 43), "padded": path + "=", "cut": path[:len(path)-1],
+		"with trailing bits": path[:len(path)-1] + string(path[len(path)-1]+1), "odd": "/set-up/%0a", "a line end": path + "%0d%0a",
+	} {
+		for _, got := range []answer{b.get(wrong), b.post(wrong, rootForm...)} {
+			if got.status != http.StatusGone {
+				t.Errorf("%s: %d", name, got.status)
+			}
+		}
+	}
+	hashes := h.hashes.Load()
+	if got := b.post(path, rootForm...); got.status != http.StatusOK || h.hashes.Load() != hashes {
+		t.Errorf("the right one: %d", got.status)
+	}
+}
+
+func TestASetUpLinkRunsOutAndIsVoidOnceThereIsAnAdministrator(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	path := h.setUpLink()
+	h.pass(time.Hour)
+	if got := h.browser().post(path, rootForm...); got.status != http.StatusGone {
+		t.Errorf("after an hour: %d", got.status)
+	}
+	path = h.setUpLink()
+	h.agent(ana, "", func(a *store.Agent) { a.Roles, a.Inactive = []string{policy.Administrators}, true })
+	if got := h.browser().post(path, rootForm...); got.status != http.StatusGone || h.administrators() != 1 {
+		t.Errorf("with an administrator: %d", got.status)
+	}
+}
+
+func TestTheSetUpFormListsAllThatIsWrongAndKeepsTheLink(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	path := h.setUpLink()
+	b := h.browser()
+	for name, c := range map[string]struct {
+		fields []string
+		want   int // problems in the summary and beside the fields
+	}{
+		"nothing":     {nil, 3},
+		"all wrong":   {[]string{"email", "x", "name", strings.Repeat("n", 121), "new_password", "abc", "confirm_password", "abd"}, 5},
+		"the name":    {[]string{"email", "root@acme.example", "name", "Ruth Root", "new_password", "Xx1-RUTH-yz", "confirm_password", "Xx1-RUTH-yz"}, 1},
+		"the mailbox": {[]string{"email", "root@acme.example", "name", "R", "new_password", "Xx1-ac\uff4de-yz", "confirm_password", "Xx1-ac\uff4de-yz"}, 1},
+		"too long":    {[]string{"email", "root@acme.example", "name", "R", "new_password", strings.Repeat("Ab1-", 40), "confirm_password", "x"}, 1},
+		"odd name":    {[]string{"email", "root@acme.example", "name", "R\u202eoot", "new_password", "Plum-tree 42", "confirm_password", "Plum-tree 42"}, 1},
+	} {
+		got := b.post(path, c.fields...)
+		if got.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", name, got.status)
+		}
+		summary, _, _ := strings.Cut(got.body[max(0, strings.Index(got.body, `id="problem"`)):], "</div>")
+		if n := strings.Count(summary, "<li>"); n != c.want {
+			t.Errorf("%s: %d problems, want %d: %s", name, n, c.want, summary)
+		}
+		if len(c.fields) > 5 && strings.Contains(got.body, c.fields[5]) {
+			t.Errorf("%s: the page shows the password", name)
+		}
+	}
+	h.agent("root@acme.example", "")
+	if got := b.post(path, rootForm...); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("an address that is taken: %d", got.status)
+	}
+	if got := b.post(path, append([]string{}, "email", "other@acme.example", "name", "R", "new_password", "Plum-tree 42", "confirm_password", "Plum-tree 42")...); got.status != http.StatusOK {
+		t.Errorf("in the end: %d", got.status)
+	}
+}
+
+func TestOnlyAHashOfTheSetUpLinkIsStored(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	token := strings.TrimPrefix(h.setUpLink(), "/set-up/")
+	secret, err := base64.RawURLEncoding.DecodeString(token)
+	must(t, err)
+	if len(secret) != 32 {
+		t.Errorf("%d bytes", len(secret))
+	}
+	h.view(func(tx store.Tx) {
+		raw, err := tx.Get(store.SetUps.Kind, []byte(store.SetUpKey))
+		must(t, err)
+		sum := sha256.Sum256(secret)
+		if bytes.Contains(raw, []byte(token)) || !bytes.Contains(raw, []byte(base64.StdEncoding.EncodeToString(sum[:]))) {
+			t.Errorf("stored: %s", raw)
+		}
+	})
+}
