@@ -91,7 +91,7 @@ func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentI
 // RevokeGrant ends one token family and tells the verifiers of it by the grant's
 // id, with which the jti of each of its access tokens begins. The caller records
 // why.
-func (x *Sessions) RevokeGrant(tx store.Tx, g store.Grant, reason string) error {
+func (x *Sessions) RevokeGrant(_ context.Context, tx store.Tx, _ *site.Site, g store.Grant, reason string) error {
 	if g.Revoked {
 		return nil
 	}
