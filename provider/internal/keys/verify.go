@@ -33,7 +33,7 @@ func (k *Keys) Verify(ctx context.Context, s *site.Site, raw string, typs ...str
 		return nil, "", err
 	}
 	now := k.Now()
-	id := tokenID{s.Path, sha256.Sum256([]byte(raw))}
+	id := nameToken(s.Path, raw)
 	t, ok := k.seen.get(id, now)
 	if ok {
 		if _, ok = r.published(t.kid, now); ok {
@@ -48,6 +48,15 @@ func (k *Keys) Verify(ctx context.Context, s *site.Site, raw string, typs ...str
 		k.seen.put(id, t)
 	}
 	return t.payload, t.alg, nil
+}
+
+// nameToken hashes a token of usual length without a copy on the heap.
+func nameToken(path, raw string) tokenID {
+	var buf [1536]byte
+	if len(raw) > len(buf) {
+		return tokenID{path, sha256.Sum256([]byte(raw))}
+	}
+	return tokenID{path, sha256.Sum256(buf[:copy(buf[:], raw)])}
 }
 
 func checkType(typ string, typs []string) error {
