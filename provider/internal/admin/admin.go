@@ -10,15 +10,124 @@
 package admin
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
+	"net/url"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/password"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// Sentinels of operations.
+// Sentinels of operations. They never reach a page: Control turns them into
+// answers of its own.
 var (
-	// ErrUsage is an operation that asks for something that cannot be.
-	ErrUsage = errors.New("that cannot be done as asked")
-	// ErrNotFound is an operation on something that is not there.
-	ErrNotFound = errors.New("there is no such thing")
+	errUsage    = errors.New("that cannot be done as asked")
+	errNotFound = errors.New("there is no such thing")
 
 	errPasswordLength = errors.New("a password has 8 to 128 characters")
 )
+
+// Errors has no row: whoever asks over the control socket is told what was wrong.
+var Errors []web.ErrorRow
+
+// Options is what an Admin needs, set once.
+type Options struct {
+	Store     store.Store // Sites.Store(), so that a change is seen at once
+	Sites     *site.Sites
+	Keys      *keys.Keys
+	Audit     *audit.Log
+	Sessions  *session.Sessions
+	Passwords *password.Hasher
+	Sealer    *store.Sealer
+	PublicURL string
+	Now       func() time.Time
+	// SetUpLink makes a one-time link to create the site's first administrator;
+	// empty if it has one.
+	SetUpLink func(ctx context.Context, path string) (string, error)
+}
+
+// Admin does what operators ask.
+type Admin struct{ Options }
+
+// New returns an Admin.
+func New(o Options) *Admin {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Admin{o}
+}
+
+// operations are all there are, by name.
+func (a *Admin) operations() map[string]operation {
+	return map[string]operation{
+		"apply":                 takes(a.applyOp),
+		"export":                takes(a.exportOp),
+		"agents/list":           takes(a.listAgents),
+		"agents/show":           takes(a.showAgent),
+		"agents/add":            takes(a.addAgent),
+		"agents/activate":       takes(a.activateAgent),
+		"agents/deactivate":     takes(a.deactivateAgent),
+		"agents/set-roles":      takes(a.setRoles),
+		"agents/set-password":   takes(a.setPassword),
+		"agents/end-sessions":   takes(a.endSessions),
+		"clients/list":          takes(a.listClients),
+		"clients/show":          takes(a.showClient),
+		"clients/add":           takes(a.addClient),
+		"clients/rotate-secret": takes(a.rotateSecret),
+		"clients/disable":       takes(a.disableClient),
+		"clients/enable":        takes(a.enableClient),
+		"clients/delete":        takes(a.deleteClient),
+		"keys/list":             takes(a.listKeys),
+		"keys/rotate":           takes(a.rotateKeys),
+		"audit/verify":          takes(a.verifyAudit),
+		"audit/export":          takes(a.exportAudit),
+		"set-up-link":           takes(a.setUpLink),
+	}
+}
+
+// loopback reports whether the house is for this machine alone.
+func (a *Admin) loopback() bool {
+	u, err := url.Parse(a.PublicURL)
+	return err == nil && isLoopback(u.Hostname())
+}
+
+func (a *Admin) checkHash(hash string) error { return password.ParseHash(hash) }
+
+func (a *Admin) requestID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+type operatorKey struct{}
+
+func withOperator(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, operatorKey{}, name)
+}
+
+// operator is who asked, as their machine knows them.
+func operator(ctx context.Context) audit.Ref {
+	name, _ := ctx.Value(operatorKey{}).(string)
+	return audit.Ref{Type: "operator", ID: name}
+}
+
+type siteInput struct {
+	Site string `json:"site"`
+}
+
+// site loads the site that an operation is about.
+func (a *Admin) site(ctx context.Context, path string) (*site.Site, error) {
+	s, err := a.Sites.Load(ctx, path)
+	if errors.Is(err, site.ErrNoSite) {
+		return nil, notFound("site", "/"+path)
+	}
+	return s, err
+}

@@ -396,3 +396,5 @@ func (f fileAgent) onto(a *store.Agent) {
 		a.Departments = f.Departments
 	}
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
