@@ -53,8 +53,9 @@ type Address struct {
 // Agents are found by "email" (unique), "role", "department" and
 // "password_kind" (PasswordKind of the hash, for PasswordKinds).
 var Agents = Table[Agent]{
-	Kind: "agent",
-	Key:  func(a *Agent) string { return a.ID },
+	Kind:   "agent",
+	Key:    func(a *Agent) string { return a.ID },
+	Sealed: func(a *Agent) []*[]byte { return []*[]byte{&a.TOTPSeed} },
 	Lookups: []Lookup[Agent]{
 		{Name: "email", Values: func(a *Agent) []string { return []string{a.Email} }, Unique: true},
 		{Name: "role", Values: func(a *Agent) []string { return a.Roles }},

@@ -15,7 +15,10 @@ type SigningKey struct {
 }
 
 // SigningKeys holds a site's keys.
-var SigningKeys = Table[SigningKey]{Kind: "signing-key", Key: func(k *SigningKey) string { return k.KID }}
+var SigningKeys = Table[SigningKey]{
+	Kind: "signing-key", Key: func(k *SigningKey) string { return k.KID },
+	Sealed: func(k *SigningKey) []*[]byte { return []*[]byte{&k.Private} },
+}
 
 // Secret is a random value of the house or a site under a name: the MAC key of
 // refresh tokens, of cookies, of the audit log.
@@ -26,4 +29,7 @@ type Secret struct {
 }
 
 // Secrets holds them.
-var Secrets = Table[Secret]{Kind: "secret", Key: func(s *Secret) string { return s.Name }}
+var Secrets = Table[Secret]{
+	Kind: "secret", Key: func(s *Secret) string { return s.Name },
+	Sealed: func(s *Secret) []*[]byte { return []*[]byte{&s.Sealed} },
+}

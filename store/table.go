@@ -23,6 +23,9 @@ type Table[T any] struct {
 	// Version is written before each value; Upgrade reads older ones.
 	Version byte
 	Upgrade func(version byte, payload []byte) (T, error)
+	// Sealed returns the fields that a Sealer sealed for the record's row
+	// (site path, Kind, Key), so that a new master key can take them over.
+	Sealed func(*T) []*[]byte
 }
 
 // Lookup finds records by something other than their key.

@@ -10,6 +10,7 @@ type AnyTable interface {
 	// Expiring reports whether its records expire.
 	Expiring() bool
 	sweep(tx Tx, key string, now time.Time) error
+	reseal(tx Tx, sealer *Sealer, after string) (last string, n int, err error)
 }
 
 // Name is the table's kind.
@@ -22,6 +23,6 @@ func (t Table[T]) Expiring() bool { return t.Expires != nil }
 func Tables() []AnyTable {
 	return []AnyTable{
 		Agents, AllAttempts, AllSettings, AllSpent, AuditEntries, AuditHeads, AuditPersonals, Clients, Codes, Consents, Counters, Departments, Grants, OpaqueTokens,
-		Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
+		Restorations, Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
 	}
 }

@@ -247,10 +247,12 @@ func (s *Store) checkLater() {
 	})
 }
 
-func houseKey(name string) []byte {
+func houseKey(name string) []byte { return fullKey(store.House, engineKind, name) }
+
+func fullKey(site string, kind store.Kind, key string) []byte {
 	t := &tx{}
-	t.prefix = append(append(t.buf[:0], byte(len(store.House))), store.House...)
-	full, _ := t.place(engineKind, []byte(name))
+	t.prefix = append(append(t.buf[:0], byte(len(site))), site...)
+	full, _ := t.place(kind, []byte(key))
 	return full
 }
 

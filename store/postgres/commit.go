@@ -73,11 +73,7 @@ func (t *tx) batch() *pgx.Batch {
 			continue
 		}
 		puts.kinds, puts.keys, frames = append(puts.kinds, kind), append(puts.keys, key), append(frames, w.Frame)
-		var at int64
-		if !w.Expires.IsZero() {
-			at = w.Expires.UnixMilli()
-		}
-		expires = append(expires, at)
+		expires = append(expires, millis(w.Expires))
 	}
 	b := &pgx.Batch{}
 	if len(puts.keys) > 0 {
