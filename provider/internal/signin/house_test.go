@@ -33,23 +33,26 @@ import (
 // clock that the test moves. GET /begin?… is the authorization endpoint: it
 // begins a sign-in with the query as the request.
 type house struct {
-	t       testing.TB
-	url     string
-	x       *SignIn
-	store   *counting
-	moved   atomic.Int64 // nanoseconds that the clock is ahead
-	hashes  atomic.Int32
-	started *httptest.Server
+	t      testing.TB
+	url    string
+	x      *SignIn
+	store  *counting
+	moved  atomic.Int64 // nanoseconds that the clock is ahead
+	hashes atomic.Int32
+	file   string
 }
 
-// counting counts the commits that a store was asked for.
+// counting counts the commits that a store was asked for, and can fail one.
 type counting struct {
 	store.Store
 	updates atomic.Int32
+	failing atomic.Int32 // the number of the one that fails; 0: none
 }
 
 func (c *counting) Update(ctx context.Context, path string, fn func(store.Tx) error) error {
-	c.updates.Add(1)
+	if n := c.updates.Add(1); n == c.failing.Load() {
+		return store.ErrUnavailable
+	}
 	return c.Store.Update(ctx, path, fn)
 }
 
@@ -78,7 +81,8 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 		c(&o)
 	}
 	h := &house{t: t}
-	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "signin.db"), Now: h.now})
+	h.file = filepath.Join(t.TempDir(), "signin.db")
+	engine, err := bolt.Open(bolt.Options{Path: h.file, Now: h.now})
 	must(t, err)
 	t.Cleanup(func() { engine.Close() })
 	settings := site.DefaultSettings("Acme <Support>")
@@ -112,7 +116,6 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 	server.Config.Handler = surroundings.Handler(sites.Handler(mux, surroundings.PageError))
 	server.Start()
 	t.Cleanup(server.Close)
-	h.started = server
 	h.update(func(tx store.Tx) {
 		must(t, store.Clients.Put(tx, &store.Client{ID: "desk", Name: "Agent Desk", RedirectURIs: []string{"https://desk.example/cb"}}))
 		must(t, store.Clients.Put(tx, &store.Client{ID: "app", Name: "App", ApplicationType: "native", RedirectURIs: []string{"com.example.app:/cb"}}))
@@ -129,11 +132,12 @@ func must(t testing.TB, err error) {
 }
 
 func (h *house) begin(w http.ResponseWriter, r *http.Request) error {
-	id, err := h.x.Sessions.BeginSignIn(w, r, site.From(r.Context()), store.SignIn{Query: r.URL.RawQuery})
+	s := site.From(r.Context())
+	id, err := h.x.Sessions.BeginSignIn(w, r, s, store.SignIn{Query: r.URL.RawQuery})
 	if err != nil {
 		return err
 	}
-	return web.SeeOther(w, r, "/sign-in/"+id)
+	return web.SeeOther(w, r, s.Base()+"/sign-in/"+id)
 }
 
 // agent makes an agent with that password ("" for none).

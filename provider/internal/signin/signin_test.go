@@ -1,9 +1,11 @@
 package signin
 
 import (
+	"bytes"
 	"maps"
 	"net/http"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -213,19 +216,19 @@ func TestParallelGuessesAreJudgedNoMoreOftenThanTheLockAllows(t *testing.T) {
 	h := newHouse(t, func(o *houseOptions) { o.passwords.Queue = 100 })
 	h.agent(ana, good)
 	var wg sync.WaitGroup
-	for i := range 50 {
+	for range 50 {
 		wg.Go(func() {
-			b := h.browser()
-			pw := "wrong"
-			if i >= 45 {
-				pw = good // late in the queue most of the time; never judged once locked
+			if got := h.browser().signIn(ana, "wrong"); got.status != http.StatusUnprocessableEntity {
+				t.Errorf("%d", got.status)
 			}
-			b.signIn(ana, pw)
 		})
 	}
 	wg.Wait()
-	if n := h.audited(); n["sign_in.failure wrong_password"] > 5 && n["sign_in.success"] == 0 {
+	if n := h.audited(); n["sign_in.failure wrong_password"] != 5 || n["sign_in.locked"] != 1 {
 		t.Errorf("audited %v", n)
+	}
+	if got := h.browser().signIn(ana, good); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("the right password after that: %d", got.status)
 	}
 }
 
@@ -477,6 +480,72 @@ func TestAHundredAtOnceAllGetInOrAreToldToComeBack(t *testing.T) {
 	wg.Wait()
 	if n[http.StatusSeeOther]+n[http.StatusServiceUnavailable]+n[http.StatusUnprocessableEntity] != 100 || n[http.StatusSeeOther] == 0 {
 		t.Errorf("answers by status: %v", n)
+	}
+}
+
+func TestAStoreThatFailsLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.agent(ana, good)
+	h.browser().signIn(ana, good) // makes the site's secrets
+	b := h.browser()
+	path := b.begin("client_id=desk")
+	before := len(h.sessions())
+	for commit := range int32(2) {
+		h.store.failing.Store(h.store.updates.Load() + commit + 1)
+		got := b.post(path, "email", ana, "password", good)
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+			t.Errorf("commit %d failed: %d", commit+1, got.status)
+		}
+		if _, ok := b.cookies()["session"]; ok || len(h.sessions()) != before {
+			t.Errorf("commit %d failed, and there is a session", commit+1)
+		}
+	}
+	if got := b.post(path, "email", ana, "password", good); got.status != http.StatusSeeOther {
+		t.Errorf("after that: %d", got.status)
+	}
+}
+
+func TestNothingSecretIsInTheStore(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.agent(ana, good)
+	b := h.browser()
+	b.signIn(ana, "wr0ng-and-secret")
+	b.signIn("nobody@acme.example", "typed-by-nobody")
+	b.signIn(ana, good)
+	raw, err := os.ReadFile(h.file)
+	must(t, err)
+	for _, secret := range []string{good, "wr0ng-and-secret", "typed-by-nobody", "nobody@acme.example", b.cookies()["session"]} {
+		if secret == "" || bytes.Contains(raw, []byte(secret)) {
+			t.Errorf("the store holds %q", secret)
+		}
+	}
+}
+
+func TestSitesBelowAPathKeepToThemselves(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.agent(ana, good)
+	must(t, site.Create(t.Context(), h.store, "acme", "", site.DefaultSettings("Acme"), h.now()))
+	must(t, h.store.Update(t.Context(), "acme", func(tx store.Tx) error {
+		return store.Clients.Put(tx, &store.Client{ID: "desk", Name: "Their Desk"})
+	}))
+	b := h.browser()
+	begun := b.get("/acme/begin?client_id=desk").to
+	if page := b.get(begun); !strings.Contains(page.body, `action="`+begun+`"`) || !strings.Contains(page.body, "Their Desk") {
+		t.Error(page.body)
+	}
+	if got := b.post(strings.TrimPrefix(begun, "/acme"), "email", ana, "password", good); got.status != http.StatusBadRequest {
+		t.Errorf("a sign-in of one site finished on another: %d", got.status)
+	}
+	if got := b.post(begun, "email", ana, "password", good); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("an agent of another site: %d", got.status)
+	}
+	agent := h.stored(ana)
+	must(t, h.store.Update(t.Context(), "acme", func(tx store.Tx) error { return store.Agents.Put(tx, &agent) }))
+	if got := b.post(begun, "email", ana, "password", good); got.to != "/acme/oauth/authorize/"+strings.TrimPrefix(begun, "/acme/sign-in/") {
+		t.Errorf("%d to %s", got.status, got.to)
 	}
 }
 
