@@ -36,15 +36,19 @@ func (h *Hasher) cost(kind string) time.Duration {
 	}
 	began := h.now()
 	v.matches("a password to measure with")
-	took := h.now().Sub(began)
-	h.measured(kind, took)
-	return took
+	return h.took(kind, began)
 }
 
-// measured keeps the longest time that a kind took, and forgets it slowly.
-func (h *Hasher) measured(kind string, took time.Duration) {
+// took notes that a hash of that kind ran since began. The longest time is kept,
+// and forgotten slowly.
+func (h *Hasher) took(kind string, began time.Time) time.Duration {
+	took := h.now().Sub(began)
+	if h.observe != nil {
+		h.observe(kind, took)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	was := h.costs[kind]
 	h.costs[kind] = max(took, was-was/128)
+	return took
 }

@@ -62,7 +62,7 @@ type Options struct {
 	Queue       int           // waiting beyond those: 32 for each at once
 	Wait        time.Duration // the longest wait: 2 s
 	Now         func() time.Time
-	// Observe, if set, is told how long each check of a hash took, by kind.
+	// Observe, if set, is told how long each hash took, made or checked, by kind.
 	Observe func(kind string, took time.Duration)
 }
 

@@ -70,7 +70,9 @@ func (h *Hasher) Slot(ctx context.Context) (*Slot, error) {
 func (s *Slot) Hash(pw string) string {
 	a := s.h.own
 	a.salt = random(16)
+	began := s.h.now()
 	a.key = a.derive(pw)
+	s.h.took(s.h.kind, began)
 	return a.String()
 }
 
@@ -87,11 +89,7 @@ func (s *Slot) Verify(hash, pw string) (ok, rehash bool, err error) {
 	}
 	began := s.h.now()
 	ok = v.matches(pw)
-	took, kind := s.h.now().Sub(began), store.PasswordKind(hash)
-	s.h.measured(kind, took)
-	if s.h.observe != nil {
-		s.h.observe(kind, took)
-	}
+	s.h.took(store.PasswordKind(hash), began)
 	ok = ok && !nobody
 	return ok, ok && s.h.NeedsRehash(hash), err
 }

@@ -42,7 +42,7 @@ type house struct {
 	file   string
 }
 
-// counting counts the commits that a store was asked for, and can fail one.
+// counting counts the commits that wrote something, and can fail one.
 type counting struct {
 	store.Store
 	updates atomic.Int32
@@ -50,10 +50,30 @@ type counting struct {
 }
 
 func (c *counting) Update(ctx context.Context, path string, fn func(store.Tx) error) error {
-	if n := c.updates.Add(1); n == c.failing.Load() {
+	if c.updates.Load()+1 == c.failing.Load() {
+		c.failing.Store(0)
 		return store.ErrUnavailable
 	}
-	return c.Store.Update(ctx, path, fn)
+	var wrote bool
+	err := c.Store.Update(ctx, path, func(tx store.Tx) error {
+		w := &writing{Tx: tx}
+		defer func() { wrote = w.wrote }()
+		return fn(w)
+	})
+	if wrote {
+		c.updates.Add(1)
+	}
+	return err
+}
+
+type writing struct {
+	store.Tx
+	wrote bool
+}
+
+func (w *writing) Put(kind store.Kind, key, value []byte, expires time.Time) error {
+	w.wrote = true
+	return w.Tx.Put(kind, key, value, expires)
 }
 
 func (h *house) now() time.Time          { return time.Now().Add(time.Duration(h.moved.Load())) }

@@ -67,6 +67,9 @@ func (h *house) wrongs() map[string]string {
 	h.agent("bcrypt@acme.example", "", func(a *store.Agent) {
 		a.PasswordHash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 	})
+	h.agent("gone@acme.example", "", func(a *store.Agent) {
+		a.Inactive, a.PasswordHash = true, "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+	})
 	h.agent("broken@acme.example", "", func(a *store.Agent) { a.PasswordHash = "$argon2id$of another world" })
 	until := h.now().Add(time.Hour)
 	h.update(func(tx store.Tx) {
@@ -79,6 +82,7 @@ func (h *house) wrongs() map[string]string {
 		"sso@acme.example":      good,
 		"locked@acme.example":   good,
 		"bcrypt@acme.example":   "wrong",
+		"gone@acme.example":     "U*U",
 		"broken@acme.example":   good,
 		"no address at all":     good,
 	}
@@ -289,6 +293,9 @@ func TestTheAllowlistRefusesAfterThePasswordAndStartsNothing(t *testing.T) {
 		t.Errorf("from nowhere: %d", got.status)
 	}
 	b.ip = "198.51.100.7"
+	for range 5 { // as many as would lock, had they been wrong
+		b.signIn(ana, good)
+	}
 	if got := b.post(b.begin("client_id=app"), "email", ana, "password", good); got.status != http.StatusSeeOther {
 		t.Errorf("a native client, to which the list does not apply: %d", got.status)
 	}
