@@ -89,6 +89,9 @@ func (a *Admin) operations() map[string]operation {
 		"keys/rotate":           takes(a.rotateKeys),
 		"audit/verify":          takes(a.verifyAudit),
 		"audit/export":          takes(a.exportAudit),
+		"backup":                takes(a.backup),
+		"restored":              takes(a.restored),
+		"check":                 takes(a.check),
 		"set-up-link":           takes(a.setUpLink),
 	}
 }
