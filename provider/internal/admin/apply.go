@@ -209,7 +209,7 @@ func (e existence) check(kind, key string, found bool) error {
 	case e == mustExist && !found:
 		return notFound(kind, key)
 	case e == mustNotExist && found:
-		return usage("there is a %s %s already", kind, key)
+		return usage("the %s %s is there already", kind, key)
 	}
 	return nil
 }

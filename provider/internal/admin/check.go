@@ -191,7 +191,9 @@ func sorted(list []string) []string {
 	if list == nil {
 		return nil
 	}
-	return slices.Compact(slices.Sorted(slices.Values(list)))
+	list = slices.Clone(list) // an empty list stays one: it was named
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // The limits are on characters in NFC, as they are at sign-in.
