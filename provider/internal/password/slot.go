@@ -27,7 +27,7 @@ func (h *Hasher) Enter() (*Slot, error) {
 }
 
 // Turn waits for leave to hash; first come, first served. ErrBusy if that took
-// too long.
+// too long, for us or for ctx.
 func (s *Slot) Turn(ctx context.Context) error {
 	timer := time.NewTimer(s.h.wait)
 	defer timer.Stop()
@@ -38,7 +38,7 @@ func (s *Slot) Turn(ctx context.Context) error {
 	case <-timer.C:
 		return ErrBusy
 	case <-ctx.Done():
-		return fmt.Errorf("wait to hash: %w", ctx.Err())
+		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	}
 }
 

@@ -42,7 +42,10 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 		return outcome{wait: seen.wait}, nil
 	}
 	if err := slot.Turn(ctx); err != nil {
-		return outcome{}, errors.Join(err, x.unjudged(ctx, s, limits, seen))
+		if failed := x.unjudged(ctx, s, limits, seen); failed != nil {
+			err = failed
+		}
+		return outcome{}, err
 	}
 	kinds, err := x.kindsInUse(ctx, s)
 	if err != nil {
@@ -56,7 +59,7 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 		return outcome{}, err
 	}
 	if out.step.Name == StepPassword {
-		return out, wait(ctx, deadline.Sub(x.Now()))
+		wait(ctx, deadline.Sub(x.Now()))
 	}
 	return out, nil
 }
@@ -109,24 +112,26 @@ func (seen *sighting) judge(ctx context.Context, slot *password.Slot, pw string)
 
 // unjudged gives the try back: an overload must not lock anyone out.
 func (x *SignIn) unjudged(ctx context.Context, s *site.Site, limits limits, seen sighting) error {
-	if errors.Is(ctx.Err(), context.Canceled) || !limits.account() && !limits.network() {
+	if ctx.Err() != nil || !limits.account() && !limits.network() {
 		return nil // who hangs up has had the try
 	}
-	return x.Store.Update(ctx, s.Path, func(tx store.Tx) error { return limits.unjudged(tx, seen.try, x.Now()) })
+	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error { return limits.unjudged(tx, seen.try, x.Now()) })
+	if err != nil {
+		return fmt.Errorf("give the attempt back: %w", err)
+	}
+	return nil
 }
 
-// wait lets d pass, or less if the client has gone.
-func wait(ctx context.Context, d time.Duration) error {
+// wait lets d pass, or less if nobody waits for the answer any more.
+func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
-		return nil
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait to answer: %w", ctx.Err())
 	}
 }
 

@@ -391,6 +391,15 @@ func TestWhatChangedWhileTheHashRanCounts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another password where a new hash was due", func(t *testing.T) {
+		agent := h.agent("due@acme.example", good)
+		seen := sighting{agent: agent, proven: true, newHash: agent.PasswordHash}
+		agent.PasswordHash, agent.PasswordChanged = agent.PasswordHash+"x", h.now().Add(-time.Second)
+		h.update(func(tx store.Tx) { must(t, store.Agents.Put(tx, &agent)) })
+		if out, err := h.conclude(seen); err != nil || out.step.Name != StepPassword {
+			t.Errorf("%+v, %v", out.step, err)
+		}
+	})
 	t.Run("deleted", func(t *testing.T) {
 		out, err := h.conclude(sighting{agent: store.Agent{ID: "gone"}, proven: true})
 		if err != nil || out.step.Name != StepPassword {
@@ -540,7 +549,8 @@ func TestSitesBelowAPathKeepToThemselves(t *testing.T) {
 	}))
 	b := h.browser()
 	begun := b.get("/acme/begin?client_id=desk").to
-	if page := b.get(begun); !strings.Contains(page.body, `action="`+begun+`"`) || !strings.Contains(page.body, "Their Desk") {
+	if page := b.get(begun); !strings.Contains(page.body, `action="`+begun+`"`) || !strings.Contains(page.body, "Their Desk") ||
+		!strings.Contains(page.body, `href="/acme/oauth/authorize/`) {
 		t.Error(page.body)
 	}
 	if got := b.post(strings.TrimPrefix(begun, "/acme"), "email", ana, "password", good); got.status != http.StatusBadRequest {
