@@ -33,5 +33,5 @@ func (b beside) take(sequence uint64) (row store.AuditPersonal, err error) {
 		return row, nil
 	}
 	delete(b, key)
-	return row, canonical(raw, store.AuditPersonals.Version, &row)
+	return store.AuditPersonals.Canonical(raw)
 }

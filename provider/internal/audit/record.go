@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -44,19 +45,13 @@ type body struct {
 	Request  string       `json:"q,omitempty"`
 	Count    int          `json:"n,omitempty"` // of a rollup: how many in the minute from Time
 	Changes  []bodyChange `json:"c,omitempty"`
-	Personal []commitment `json:"p,omitempty"`
+	Personal []string     `json:"p,omitempty"` // commitments
 }
 
 type bodyChange struct {
 	Field string `json:"f"`
 	Old   string `json:"o,omitempty"`
 	New   string `json:"n,omitempty"`
-}
-
-// commitment is HMAC-SHA256-128 with the salt as the key over field, NUL, value.
-type commitment struct {
-	Field string `json:"f"`
-	Sum   []byte `json:"h"`
 }
 
 // Record writes the event in the caller's transaction; if it cannot be written,
@@ -135,16 +130,28 @@ func personal(ctx context.Context, e *Event) []store.PersonalValue {
 	return values
 }
 
-func commit(values []store.PersonalValue) []commitment {
-	list := make([]commitment, len(values))
+func commit(values []store.PersonalValue) []string {
+	list := make([]string, len(values))
 	for i, v := range values {
-		list[i] = commitment{v.Field, commitmentSum(v.Salt, v.Field, v.Value)}
+		list[i] = commitTo(v)
 	}
 	return list
 }
 
-func commitmentSum(salt []byte, field, value string) []byte {
-	return mac(salt, field, "\x00", value)
+// commitTo returns field=commitment.
+func commitTo(v store.PersonalValue) string {
+	return v.Field + "=" + commitmentSum(v.Salt, v.Field, v.Value)
+}
+
+func splitCommitment(s string) (field, sum string) {
+	i := strings.LastIndexByte(s, '=')
+	return s[:max(i, 0)], s[i+1:]
+}
+
+// commitmentSum is HMAC-SHA256-128 with the salt as the key over field, NUL and
+// value.
+func commitmentSum(salt []byte, field, value string) string {
+	return base64.RawURLEncoding.EncodeToString(mac(salt, field, "\x00", value))
 }
 
 func changes(list []Change) []bodyChange {

@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -122,8 +125,8 @@ func (v *verifier) badEntry(sequence uint64, format string, args ...any) {
 func (v *verifier) chain(ctx context.Context, s store.Store, progress func(uint64)) error {
 	for first := true; ; first = false {
 		more, err := v.page(ctx, s, first)
-		if errors.Is(err, store.ErrDamaged) { // which the page has named
-			err = nil
+		if errors.Is(err, store.ErrDamaged) {
+			err = v.damaged(ctx, s)
 		}
 		if err != nil {
 			return fmt.Errorf("verify the audit log: %w", err)
@@ -151,8 +154,7 @@ func (v *verifier) page(ctx context.Context, s store.Store, first bool) (more bo
 		until := v.last + verifyPage
 		rows, err := besides(tx, v.last, store.AuditKey(until)+"\x00")
 		if err != nil {
-			v.badEntry(v.last+1, "personal values: %v", err)
-			return nil
+			return err
 		}
 		for item, err := range tx.Scan(store.AuditEntries.Kind, []byte(store.AuditKey(v.last)+"\x00"), nil) {
 			if err != nil {
@@ -166,15 +168,31 @@ func (v *verifier) page(ctx context.Context, s store.Store, first bool) (more bo
 				return nil
 			}
 		}
-		for key := range rows {
-			v.bad(0, "personal values under the key "+key, "there is no entry for them")
-		}
 		if !more {
 			v.end(tx, &head)
 		}
+		v.orphans(rows)
 		return nil
 	})
 	return more, err
+}
+
+// damaged names the page's damaged record, if the page has not: one of the
+// personal values, which are read together.
+func (v *verifier) damaged(ctx context.Context, s store.Store) error {
+	for n := v.last + 1; n <= v.last+verifyPage && v.report.Problem == nil; n++ {
+		err := s.View(ctx, v.path, func(tx store.Tx) error {
+			_, err := tx.Get(store.AuditPersonals.Kind, []byte(store.AuditKey(n)))
+			return err
+		})
+		if errors.Is(err, store.ErrDamaged) {
+			v.badEntry(n, "personal values: %v", err)
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	v.bad(0, fmt.Sprintf("after entry %d", v.last), "%v", store.ErrDamaged)
+	return nil
 }
 
 // head reads the chain's head; a missing one belongs to an empty chain.
@@ -184,7 +202,7 @@ func (v *verifier) head(tx store.Tx) (head store.AuditHead, ok bool) {
 		return head, true
 	}
 	if err == nil {
-		err = canonical(raw, store.AuditHeads.Version, &head)
+		head, err = store.AuditHeads.Canonical(raw)
 	}
 	if err != nil {
 		v.bad(0, "head", "%v", err)
@@ -207,15 +225,28 @@ func (v *verifier) end(tx store.Tx, head *store.AuditHead) {
 	case !bytes.Equal(head.Link, v.link):
 		v.bad(0, "head", "it does not belong to entry %d", v.last)
 	}
-	if rows, err := besides(tx, v.last, ""); err != nil || len(rows) > 0 {
-		v.bad(0, "personal values after the end", "there is no entry for them")
+	rows, err := besides(tx, v.last, "")
+	if err != nil {
+		v.badEntry(v.last+1, "personal values: %v", err)
+	}
+	v.orphans(rows)
+}
+
+// orphans names the first row of personal values that no entry commits to.
+func (v *verifier) orphans(rows beside) {
+	for _, key := range slices.Sorted(maps.Keys(rows)) {
+		sequence, err := strconv.ParseUint(key, 16, 64)
+		if err != nil || store.AuditKey(sequence) != key {
+			v.bad(0, fmt.Sprintf("personal values under the key %q", key), "no entry can have them")
+			return
+		}
+		v.badEntry(sequence, "there are personal values, and no entry that commits to them")
 	}
 }
 
 // entry checks one entry: that it is whole, in its place, linked and stamped.
 func (v *verifier) entry(item store.Item, rows beside) bool {
 	n := v.last + 1
-	var e store.AuditEntry
 	if want := store.AuditKey(n); string(item.Key) > want {
 		v.badEntry(n, "missing")
 		return false
@@ -223,7 +254,8 @@ func (v *verifier) entry(item store.Item, rows beside) bool {
 		v.badEntry(n, "something else stands before it, under the key %q", item.Key)
 		return false
 	}
-	if err := canonical(item.Value, store.AuditEntries.Version, &e); err != nil {
+	e, err := store.AuditEntries.Canonical(item.Value)
+	if err != nil {
 		v.badEntry(n, "%v", err)
 		return false
 	}
@@ -266,14 +298,14 @@ func (v *verifier) commitments(e *store.AuditEntry, rows beside) {
 		return
 	}
 	for i, value := range row.Values {
-		c := b.Personal[i]
+		field, sum := splitCommitment(b.Personal[i])
 		switch {
-		case value.Field != c.Field:
-			v.badEntry(e.Sequence, "personal values: %q in place of %q", value.Field, c.Field)
-		case value.Erased == nil && !hmac.Equal(commitmentSum(value.Salt, value.Field, value.Value), c.Sum):
-			v.badEntry(e.Sequence, "personal values: %q is not what the entry commits to", c.Field)
+		case value.Field != field:
+			v.badEntry(e.Sequence, "personal values: %q in place of %q", value.Field, field)
+		case value.Erased == nil && commitmentSum(value.Salt, value.Field, value.Value) != sum:
+			v.badEntry(e.Sequence, "personal values: %q is not what the entry commits to", field)
 		case value.Erased != nil && (value.Value != "" || value.Salt != nil || !hmac.Equal(value.Erased, erasedStamp(v.key, e.Sequence, value.Field))):
-			v.badEntry(e.Sequence, "personal values: %q was not erased by us", c.Field)
+			v.badEntry(e.Sequence, "personal values: %q was not erased by us", field)
 		case value.Erased != nil:
 			v.report.Erased++
 		}
@@ -315,13 +347,13 @@ func (v *verifier) unsealed(item store.Item) {
 		v.report.FirstUnsealed = string(item.Key)
 	}
 	where := "unsealed record " + string(item.Key)
-	var rec store.UnsealedAudit
-	if err := canonical(item.Value, store.UnsealedAudits.Version, &rec); err != nil {
+	rec, err := store.UnsealedAudits.Canonical(item.Value)
+	if err != nil {
 		v.bad(0, where, "%v", err)
 		return
 	}
 	var b body
-	err := json.Unmarshal(rec.Body, &b)
+	err = json.Unmarshal(rec.Body, &b)
 	switch {
 	case rec.ID != string(item.Key) || !hmac.Equal(rec.MAC, recordMAC(v.key, rec.ID, rec.Body)):
 		v.bad(0, where, "its MAC is wrong")
@@ -329,7 +361,7 @@ func (v *verifier) unsealed(item store.Item) {
 		v.bad(0, where, "its personal values are not what it commits to")
 	default:
 		for i, value := range rec.Personal {
-			if value.Erased != nil || value.Field != b.Personal[i].Field || !hmac.Equal(commitmentSum(value.Salt, value.Field, value.Value), b.Personal[i].Sum) {
+			if value.Erased != nil || commitTo(value) != b.Personal[i] {
 				v.bad(0, where, "its %s is not what it commits to", value.Field)
 			}
 		}
@@ -382,20 +414,4 @@ func (v *verifier) compare(points []checkpoint) {
 		}
 		return
 	}
-}
-
-// canonical decodes a stored value and makes sure that it is, to the byte, what
-// the table would write: JSON can say one thing in many ways.
-func canonical[T any](raw []byte, version byte, rec *T) error {
-	if len(raw) == 0 || raw[0] != version {
-		return store.ErrDamaged
-	}
-	if err := json.Unmarshal(raw[1:], rec); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
-	}
-	again, err := json.Marshal(rec)
-	if err != nil || !bytes.Equal(again, raw[1:]) {
-		return fmt.Errorf("%w: not as it was written", store.ErrDamaged)
-	}
-	return nil
 }
