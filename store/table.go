@@ -281,7 +281,7 @@ func (t Table[T]) encode(rec *T) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", t.Kind, err)
 	}
-	return append([]byte{t.Version}, payload...), nil
+	return append([]byte{t.Version}, pack(payload)...), nil
 }
 
 func (t Table[T]) decode(raw []byte) (T, error) {
@@ -289,13 +289,17 @@ func (t Table[T]) decode(raw []byte) (T, error) {
 	if len(raw) == 0 {
 		return rec, fmt.Errorf("decode %s: %w", t.Kind, ErrDamaged)
 	}
+	payload, err := unpack(raw[1:])
+	if err != nil {
+		return rec, fmt.Errorf("decode %s: %w: %w", t.Kind, ErrDamaged, err)
+	}
 	if raw[0] != t.Version {
 		if t.Upgrade == nil || raw[0] > t.Version {
 			return rec, fmt.Errorf("decode %s: version %d is not known: %w", t.Kind, raw[0], ErrDamaged)
 		}
-		return t.Upgrade(raw[0], raw[1:])
+		return t.Upgrade(raw[0], payload)
 	}
-	if err := json.Unmarshal(raw[1:], &rec); err != nil {
+	if err := json.Unmarshal(payload, &rec); err != nil {
 		return rec, fmt.Errorf("decode %s: %w: %w", t.Kind, ErrDamaged, err)
 	}
 	return rec, nil

@@ -1,0 +1,380 @@
+package store
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// Records are JSON to whoever reads the code, and a third of that in the store:
+// pack writes names and common words as one byte and times, identifiers, hashes
+// and numbers in binary. unpack gives back exactly the same JSON, so a record's
+// fields may come and go as JSON's may. What pack does not understand stays
+// JSON; a packed record begins with a byte that JSON cannot.
+const (
+	tagNull   = iota
+	tagObject // first, so that every packed record begins with it
+	tagArray
+	tagTrue
+	tagFalse
+	tagInteger
+	tagNumber // as text
+	tagString // as JSON has it between the quotes
+	tagWord   // of the dictionary
+	tagHex
+	tagBase64    // with padding, as encoding/json writes []byte
+	tagBase64URL // without padding, as our identifiers are
+	tagUUID
+	tagTime // UTC
+)
+
+const maxPackDepth = 32
+
+var errPack = errors.New("not packed")
+
+// pack returns compact JSON, an object, in its packed form, or as it is.
+func pack(text []byte) []byte {
+	p := packer{in: text, out: make([]byte, 0, len(text)/2)}
+	if len(text) == 0 || text[0] != '{' || !p.value(0) || p.at != len(text) {
+		return text
+	}
+	return p.out
+}
+
+type packer struct {
+	in  []byte
+	at  int
+	out []byte
+}
+
+func (p *packer) next() byte {
+	if p.at == len(p.in) {
+		return 0
+	}
+	p.at++
+	return p.in[p.at-1]
+}
+
+func (p *packer) literal(word string, tag byte) bool {
+	end := p.at - 1 + len(word)
+	if end > len(p.in) || string(p.in[p.at-1:end]) != word {
+		return false
+	}
+	p.at = end
+	p.out = append(p.out, tag)
+	return true
+}
+
+func (p *packer) value(depth int) bool {
+	if depth > maxPackDepth {
+		return false
+	}
+	switch c := p.next(); c {
+	case '{':
+		return p.list(tagObject, '}', func() bool { return p.name() && p.next() == ':' && p.value(depth+1) })
+	case '[':
+		return p.list(tagArray, ']', func() bool { return p.value(depth + 1) })
+	case '"':
+		s, ok := p.text()
+		if ok {
+			p.out = packString(p.out, s)
+		}
+		return ok
+	case 'n':
+		return p.literal("null", tagNull)
+	case 't':
+		return p.literal("true", tagTrue)
+	case 'f':
+		return p.literal("false", tagFalse)
+	default:
+		return p.number()
+	}
+}
+
+// list packs members up to the end sign; the count comes before them.
+func (p *packer) list(tag, end byte, member func() bool) bool {
+	p.out = append(p.out, tag, 0)
+	count, place := 0, len(p.out)-1
+	if p.at < len(p.in) && p.in[p.at] == end {
+		p.at++
+		return true
+	}
+	for {
+		if count++; count > 255 || !member() {
+			return false
+		}
+		p.out[place] = byte(count)
+		switch p.next() {
+		case ',':
+		case end:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+// name packs a member's name: its number in the dictionary or 0 and itself.
+func (p *packer) name() bool {
+	if p.next() != '"' {
+		return false
+	}
+	s, ok := p.text()
+	if n := wordNumber[string(s)]; n != 0 {
+		p.out = append(p.out, n)
+		return ok
+	}
+	p.out = appendSized(append(p.out, 0), s)
+	return ok
+}
+
+// text returns what stands before the closing quote, escapes as they are.
+func (p *packer) text() ([]byte, bool) {
+	start := p.at
+	for ; p.at < len(p.in); p.at++ {
+		switch p.in[p.at] {
+		case '\\':
+			p.at++
+		case '"':
+			p.at++
+			return p.in[start : p.at-1], true
+		}
+	}
+	return nil, false
+}
+
+func (p *packer) number() bool {
+	start := p.at - 1
+	for p.at < len(p.in) && p.in[p.at] != ',' && p.in[p.at] != '}' && p.in[p.at] != ']' {
+		p.at++
+	}
+	if start < 0 || start == p.at {
+		return false
+	}
+	text := p.in[start:p.at]
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && strconv.FormatInt(n, 10) == string(text) {
+		p.out = binary.AppendVarint(append(p.out, tagInteger), n)
+		return true
+	}
+	p.out = appendSized(append(p.out, tagNumber), text)
+	return json.Valid(text)
+}
+
+func appendSized(b, part []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
+}
+
+// packString picks the first shorter form that gives the same text back.
+func packString(out, s []byte) []byte {
+	if n := wordNumber[string(s)]; n != 0 {
+		return append(out, tagWord, n)
+	}
+	if len(s) >= len("2006-01-02T15:04:05Z") && s[4] == '-' && s[len(s)-1] == 'Z' {
+		if t, err := time.Parse(time.RFC3339Nano, string(s)); err == nil && t.Format(time.RFC3339Nano) == string(s) {
+			return binary.AppendUvarint(binary.AppendVarint(append(out, tagTime), t.Unix()), uint64(t.Nanosecond()))
+		}
+	}
+	if len(s) < 8 {
+		return appendSized(append(out, tagString), s)
+	}
+	var raw [256]byte
+	if len(s) <= len(raw) {
+		if id, ok := packUUID(s); ok {
+			return append(append(out, tagUUID), id[:]...)
+		}
+		if n, err := hex.Decode(raw[:], s); err == nil && hex.EncodeToString(raw[:n]) == string(s) {
+			return appendSized(append(out, tagHex), raw[:n])
+		}
+		if n, err := base64.RawURLEncoding.Decode(raw[:], s); err == nil && base64.RawURLEncoding.EncodeToString(raw[:n]) == string(s) {
+			return appendSized(append(out, tagBase64URL), raw[:n])
+		}
+		if n, err := base64.StdEncoding.Decode(raw[:], s); err == nil && base64.StdEncoding.EncodeToString(raw[:n]) == string(s) {
+			return appendSized(append(out, tagBase64), raw[:n])
+		}
+	}
+	return appendSized(append(out, tagString), s)
+}
+
+func packUUID(s []byte) (id [16]byte, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	plain := make([]byte, 0, 32)
+	for _, c := range s {
+		if c != '-' {
+			plain = append(plain, c)
+		}
+	}
+	if len(plain) != 32 {
+		return id, false
+	}
+	_, err := hex.Decode(id[:], plain)
+	return id, err == nil && string(appendUUID(nil, id[:])) == string(s)
+}
+
+func appendUUID(out, id []byte) []byte {
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			out = append(out, '-')
+		}
+		out = hex.AppendEncode(out, []byte{b})
+	}
+	return out
+}
+
+// unpack returns the JSON that pack was given.
+func unpack(packed []byte) ([]byte, error) {
+	if len(packed) == 0 || packed[0] != tagObject {
+		return packed, nil
+	}
+	u := unpacker{in: packed, out: make([]byte, 0, 3*len(packed))}
+	if !u.value(0) || len(u.in) != 0 {
+		return nil, errPack
+	}
+	return u.out, nil
+}
+
+type unpacker struct{ in, out []byte }
+
+func (u *unpacker) byte() (byte, bool) {
+	if len(u.in) == 0 {
+		return 0, false
+	}
+	b := u.in[0]
+	u.in = u.in[1:]
+	return b, true
+}
+
+func (u *unpacker) take(n uint64) ([]byte, bool) {
+	if n > uint64(len(u.in)) {
+		return nil, false
+	}
+	part := u.in[:n]
+	u.in = u.in[n:]
+	return part, true
+}
+
+func (u *unpacker) sized() ([]byte, bool) {
+	n, used := binary.Uvarint(u.in)
+	if used <= 0 {
+		return nil, false
+	}
+	u.in = u.in[used:]
+	return u.take(n)
+}
+
+func (u *unpacker) value(depth int) bool {
+	tag, ok := u.byte()
+	if !ok || depth > maxPackDepth {
+		return false
+	}
+	switch tag {
+	case tagNull:
+		u.out = append(u.out, "null"...)
+	case tagTrue:
+		u.out = append(u.out, "true"...)
+	case tagFalse:
+		u.out = append(u.out, "false"...)
+	case tagObject:
+		return u.list('{', '}', func() bool { return u.name() && u.value(depth+1) })
+	case tagArray:
+		return u.list('[', ']', func() bool { return u.value(depth + 1) })
+	case tagInteger:
+		n, used := binary.Varint(u.in)
+		if used <= 0 {
+			return false
+		}
+		u.in = u.in[used:]
+		u.out = strconv.AppendInt(u.out, n, 10)
+	case tagNumber:
+		text, ok := u.sized()
+		u.out = append(u.out, text...)
+		return ok
+	default:
+		u.out = append(u.out, '"')
+		ok = u.string(tag)
+		u.out = append(u.out, '"')
+		return ok
+	}
+	return true
+}
+
+func (u *unpacker) string(tag byte) bool {
+	switch tag {
+	case tagWord:
+		n, ok := u.byte()
+		if !ok || n == 0 || int(n) > len(words) {
+			return false
+		}
+		u.out = append(u.out, words[n-1]...)
+		return true
+	case tagUUID:
+		id, ok := u.take(16)
+		u.out = appendUUID(u.out, id)
+		return ok
+	case tagTime:
+		seconds, used := binary.Varint(u.in)
+		if used <= 0 {
+			return false
+		}
+		nanos, more := binary.Uvarint(u.in[used:])
+		if more <= 0 || nanos >= uint64(time.Second) {
+			return false
+		}
+		u.in = u.in[used+more:]
+		u.out = time.Unix(seconds, int64(nanos)).UTC().AppendFormat(u.out, time.RFC3339Nano)
+		return true
+	}
+	raw, ok := u.sized()
+	switch tag {
+	case tagString:
+		u.out = append(u.out, raw...)
+	case tagHex:
+		u.out = hex.AppendEncode(u.out, raw)
+	case tagBase64:
+		u.out = base64.StdEncoding.AppendEncode(u.out, raw)
+	case tagBase64URL:
+		u.out = base64.RawURLEncoding.AppendEncode(u.out, raw)
+	default:
+		return false
+	}
+	return ok
+}
+
+func (u *unpacker) list(open, end byte, member func() bool) bool {
+	count, ok := u.byte()
+	u.out = append(u.out, open)
+	for i := range int(count) {
+		if i > 0 {
+			u.out = append(u.out, ',')
+		}
+		if !member() {
+			return false
+		}
+	}
+	u.out = append(u.out, end)
+	return ok
+}
+
+func (u *unpacker) name() bool {
+	n, ok := u.byte()
+	if !ok || int(n) > len(words) {
+		return false
+	}
+	u.out = append(u.out, '"')
+	if n == 0 {
+		text, ok := u.sized()
+		if !ok {
+			return false
+		}
+		u.out = append(u.out, text...)
+	} else {
+		u.out = append(u.out, words[n-1]...)
+	}
+	u.out = append(u.out, '"', ':')
+	return true
+}
