@@ -2,6 +2,8 @@ package signin
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -363,12 +365,15 @@ func TestRefusalsWaitForTheSlowestKindOfHashInUse(t *testing.T) {
 		b.post(path, "email", "unknown@acme.example", "password", good)
 		shortest = min(shortest, time.Since(began))
 	}
-	began := time.Now()
-	if _, _, err := h.x.Passwords.Verify(t.Context(), h.stored(ana).PasswordHash, good); err != nil {
-		t.Fatal(err)
+	quickest := time.Hour
+	for range 3 {
+		began := time.Now()
+		_, _, err := h.x.Passwords.Verify(t.Context(), h.stored(ana).PasswordHash, good)
+		must(t, err)
+		quickest = min(quickest, time.Since(began))
 	}
-	if one := time.Since(began); shortest < one {
-		t.Errorf("an unknown account is refused after %v, one with an imported hash takes %v", shortest, one)
+	if shortest < quickest {
+		t.Errorf("an unknown account is refused after %v, one with an imported hash takes %v", shortest, quickest)
 	}
 }
 
@@ -532,11 +537,31 @@ func TestNothingSecretIsInTheStore(t *testing.T) {
 	b.signIn(ana, good)
 	raw, err := os.ReadFile(h.file)
 	must(t, err)
+	h.view(func(tx store.Tx) { // records may be packed in the file
+		raw = append(raw, dump(t, store.Agents.All(tx, ""))...)
+		raw = append(raw, dump(t, store.Sessions.All(tx, ""))...)
+		raw = append(raw, dump(t, store.AllAttempts.All(tx, ""))...)
+		for rec, err := range store.UnsealedAudits.All(tx, "") {
+			must(t, err)
+			raw = append(raw, rec.Body...)
+			raw = fmt.Append(raw, rec.Personal)
+		}
+	})
 	for _, secret := range []string{good, "wr0ng-and-secret", "typed-by-nobody", "nobody@acme.example", b.cookies()["session"]} {
 		if secret == "" || bytes.Contains(raw, []byte(secret)) {
 			t.Errorf("the store holds %q", secret)
 		}
 	}
+}
+
+func dump[T any](t *testing.T, records func(func(T, error) bool)) (all []byte) {
+	for rec, err := range records {
+		must(t, err)
+		raw, err := json.Marshal(rec)
+		must(t, err)
+		all = append(all, raw...)
+	}
+	return all
 }
 
 func TestSitesBelowAPathKeepToThemselves(t *testing.T) {
