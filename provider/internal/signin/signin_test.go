@@ -351,6 +351,33 @@ func TestTwoSignInsMayReplaceOneOldHashAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheKindsInUseAreThoseOfTheAgentsThereAre(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	hash := func(s string) func(*store.Agent) { return func(a *store.Agent) { a.PasswordHash = s } }
+	for i := range 20 {
+		h.agent(fmt.Sprintf("own%d@acme.example", i), good)
+	}
+	h.agent(ana, "", hash("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"))
+	h.agent("b@acme.example", "", hash("$pbkdf2-sha256$1212$4vjV83LKPjQzk31VI4E0Vw$hsYF68OiOUPdDZ1Fg.fJPeq1h/gXXY7acBp9/6c.tmQ"))
+	h.agent("none@acme.example", "")
+	check := func(want ...string) {
+		t.Helper()
+		h.view(func(tx store.Tx) {
+			got, err := store.PasswordKinds(tx)
+			must(t, err)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	const own = "$argon2id$v=19$m=8,t=1,p=1"
+	check("$2a$05", own, "$pbkdf2-sha256$1212")
+	h.browser().signIn(ana, "U*U")
+	h.update(func(tx store.Tx) { must(t, store.Agents.Delete(tx, "id-of-b@acme.example")) })
+	check(own)
+}
+
 func TestRefusalsWaitForTheSlowestKindOfHashInUse(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
