@@ -24,6 +24,10 @@ var neverAnswered = map[string]string{
 	"store.ErrReadOnly":     "a fault in our own code: a 500",
 	"store.ErrFinished":     "a fault in our own code: a 500",
 	"store.ErrHalfRestored": "the store does not open",
+	"store.ErrNotEmpty":     "restore says it on the terminal",
+	"store.ErrBackup":       "restore says it on the terminal",
+	"store.ErrMasterKey":    "the store does not open",
+	"store.ErrKeyFile":      "the store does not open",
 	"bolt.ErrInUse":         "the store does not open",
 	"postgres.ErrAsync":     "the store does not open",
 }
