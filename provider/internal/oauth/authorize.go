@@ -1,0 +1,279 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ory/fosite"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// authorize is GET and POST /oauth/authorize. A POST comes from the client's page
+// without our Lax cookies, so the browser is asked to come again by GET.
+func (o *OAuth) authorize(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		return web.ErrMethod
+	}
+	s := site.From(r.Context())
+	v, err := readAuthorize(r)
+	if err != nil {
+		return o.refusePage(s, err)
+	}
+	a, err := o.newRequest(r, s, v)
+	if err != nil {
+		return o.refusePage(s, err)
+	}
+	if r.Method == http.MethodPost {
+		if len(a.query) > web.MaxQuery {
+			return web.ErrTooLarge
+		}
+		return web.SeeOther(w, r, s.Base()+"/oauth/authorize?"+a.query)
+	}
+	if err := o.parseAll(r.Context(), a, v); err != nil {
+		return o.respondError(w, r, a, err)
+	}
+	return o.proceed(w, r, a, nil)
+}
+
+// resume is GET /oauth/authorize/{id}: the sign-in has come to its end, or the
+// agent has left it.
+func (o *OAuth) resume(w http.ResponseWriter, r *http.Request) error {
+	flow, a, err := o.flow(r)
+	if err != nil {
+		return err
+	}
+	if r.URL.Query().Get("cancel") != "" {
+		o.Sessions.EndSignIn(w, r, flow.ID)
+		return o.respondError(w, r, a, web.Public(ErrAccessDenied, "the sign-in was cancelled"))
+	}
+	return o.proceed(w, r, a, &flow)
+}
+
+// flow reads the request that this browser began, from its sealed cookie.
+func (o *OAuth) flow(r *http.Request) (store.SignIn, *authorizeRequest, error) {
+	s := site.From(r.Context())
+	flow, err := o.Sessions.SignIn(r, s, r.PathValue("id"))
+	if errors.Is(err, session.ErrNoFlow) {
+		return flow, nil, errors.Join(ErrFlow, err)
+	}
+	if err != nil {
+		return flow, nil, err
+	}
+	v, err := web.ParseParameters(flow.Query)
+	if err != nil {
+		return flow, nil, err
+	}
+	a, err := o.newRequest(r, s, v)
+	if err != nil {
+		return flow, nil, o.refusePage(s, err)
+	}
+	if err := o.parseAll(r.Context(), a, v); err != nil {
+		return flow, nil, err
+	}
+	return flow, a, nil
+}
+
+func (o *OAuth) parseAll(ctx context.Context, a *authorizeRequest, v url.Values) error {
+	if err := a.parse(v); err != nil {
+		return err
+	}
+	return o.readIDTokenHint(ctx, a)
+}
+
+// readIDTokenHint verifies id_token_hint. One that is not ours, or is another client's,
+// says nothing of who is there, so silence cannot go on.
+func (o *OAuth) readIDTokenHint(ctx context.Context, a *authorizeRequest) error {
+	if a.hint == "" {
+		return nil
+	}
+	var claims struct {
+		Issuer   string   `json:"iss"`
+		Subject  string   `json:"sub"`
+		Audience Audience `json:"aud"`
+		Expires  int64    `json:"exp"`
+	}
+	payload, _, err := o.Keys.Verify(ctx, a.site, a.hint, idTokenType)
+	if err != nil && !notAToken(err) {
+		return err
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	good := err == nil && claims.Issuer == a.site.Issuer && claims.Subject != "" && slices.Contains(claims.Audience, a.client.ID)
+	switch {
+	case a.prompts("none") && (!good || o.Now().Unix() >= claims.Expires):
+		return web.Public(ErrLoginRequired, "id_token_hint is not a living ID token of this client")
+	case !good:
+		return web.Public(ErrInvalidRequest, "id_token_hint is not an ID token that was issued here to this client")
+	}
+	a.hinted = claims.Subject
+	return nil
+}
+
+// notAToken tells a token that is no good from a store that is.
+func notAToken(err error) bool {
+	var inactive *Inactive
+	return errors.As(notOurs(err), &inactive)
+}
+
+// The ways in which an authorization can go on.
+type outcome int
+
+const (
+	needSignIn outcome = iota
+	needConsent
+	issueCode
+)
+
+// standing is what a transaction found: who is there, and what is next.
+type standing struct {
+	next    outcome
+	session store.Session
+	agent   store.Agent
+	code    string
+}
+
+// proceed decides and, if nothing is missing, issues the code, in one
+// transaction; without a session nothing is written.
+func (o *OAuth) proceed(w http.ResponseWriter, r *http.Request, a *authorizeRequest, flow *store.SignIn) error {
+	var at standing
+	err := o.Store.Update(r.Context(), a.site.Path, func(tx store.Tx) (err error) {
+		if at, err = o.decide(tx, r, a, flow); err != nil || at.next != issueCode {
+			return err
+		}
+		return o.issueCode(r.Context(), tx, a, &at)
+	})
+	if err != nil {
+		return o.respondError(w, r, a, err)
+	}
+	switch at.next {
+	case needSignIn:
+		return o.handOver(w, r, a, flow, "/sign-in/")
+	case needConsent:
+		return o.handOver(w, r, a, flow, "/consent/")
+	}
+	return o.finish(w, r, a, flow, at)
+}
+
+// finish sends the code.
+func (o *OAuth) finish(w http.ResponseWriter, r *http.Request, a *authorizeRequest, flow *store.SignIn, at standing) error {
+	if err := o.Sessions.Touch(r.Context(), a.site, at.session, web.ClientIP(r.Context())); err != nil {
+		return err
+	}
+	if flow != nil {
+		o.Sessions.EndSignIn(w, r, flow.ID)
+	}
+	return o.respond(w, r, a, url.Values{"code": {at.code}})
+}
+
+// handOver sends the browser to a page of the flow, which begins here if there
+// is none yet.
+func (o *OAuth) handOver(w http.ResponseWriter, r *http.Request, a *authorizeRequest, flow *store.SignIn, page string) error {
+	var id string
+	if flow != nil {
+		id = flow.ID
+	} else {
+		var err error
+		if id, err = o.Sessions.BeginSignIn(w, r, a.site, store.SignIn{Query: a.query}); err != nil {
+			return err
+		}
+	}
+	return web.SeeOther(w, r, a.site.Base()+page+url.PathEscape(id))
+}
+
+// decide says what is next. Errors are the client's, or a network's refusal.
+func (o *OAuth) decide(tx store.Tx, r *http.Request, a *authorizeRequest, flow *store.SignIn) (at standing, err error) {
+	silent := a.prompts("none")
+	at.session, err = o.Sessions.Find(tx, r, a.site)
+	if errors.Is(err, session.ErrNone) {
+		if silent {
+			return at, ErrLoginRequired
+		}
+		return at, nil
+	}
+	if err != nil {
+		return at, err
+	}
+	if fit, err := o.fits(a, flow, at.session); err != nil || !fit {
+		return at, err
+	}
+	if at.agent, err = store.Agents.Get(tx, at.session.AgentID); err != nil {
+		return at, fmt.Errorf("load agent: %w", err)
+	}
+	now := o.Now().UTC()
+	if err := mayIssue(a.site, a.client, &at.agent, now, web.ClientIP(r.Context()), now); err != nil {
+		return at, err
+	}
+	agreed, err := o.agreed(tx, a, at.agent.ID)
+	if err != nil {
+		return at, err
+	}
+	if at.next = issueCode; !agreed {
+		at.next = needConsent
+		if silent {
+			return at, ErrConsentRequired
+		}
+	}
+	return at, nil
+}
+
+// fits reports whether the session is what the request asks for: this agent, new
+// enough, strong enough. A sign-in made for this very flow is new enough.
+func (o *OAuth) fits(a *authorizeRequest, flow *store.SignIn, rec store.Session) (bool, error) {
+	fresh := flow != nil && !rec.AuthTime.Before(flow.Started)
+	old := a.maxAge >= 0 && o.Now().Sub(rec.AuthTime) >= a.maxAge || a.prompts("login", "select_account")
+	other := a.hinted != "" && a.hinted != rec.AgentID || a.sub != "" && a.sub != rec.AgentID
+	switch {
+	case other && fresh:
+		return false, web.Public(ErrLoginRequired, "somebody else signed in than the request is about")
+	case other || old && !fresh:
+		if a.prompts("none") {
+			return false, ErrLoginRequired
+		}
+		return false, nil
+	case len(a.acr) > 0 && !slices.Contains(a.acr, rec.ACR):
+		if a.prompts("none") {
+			return false, web.Public(ErrInteractionRequired, "a stronger sign-in is needed")
+		}
+		return false, web.Public(ErrUnmetAuthentication, "the agent cannot sign in as strongly as is asked")
+	}
+	return true, nil
+}
+
+// issueCode hands the prepared code to fosite, which makes its value.
+func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest, at *standing) error {
+	now := o.Now().UTC()
+	until := now.Add(seconds(a.site.Lifetimes.Code))
+	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, code: &store.Code{
+		Authorization: store.Authorization{
+			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
+			AuthTime: at.session.AuthTime, AMR: at.session.AMR, ACR: at.session.ACR, Nonce: a.nonce, Claims: a.claims,
+		},
+		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until, Expires: until,
+	}}
+	request := fosite.NewAuthorizeRequest()
+	request.ID, request.Client, request.Session = "-", fositeClient{a.client}, &grantSession{subject: at.agent.ID}
+	request.ResponseTypes, request.RequestedScope, request.GrantedScope = fosite.Arguments{"code"}, a.scopes, a.scopes
+	response := fosite.NewAuthorizeResponse()
+	if err := o.codes.HandleAuthorizeEndpointRequest(withExchange(ctx, x), request, response); err != nil {
+		return ours(err)
+	}
+	if at.code = response.GetCode(); at.code == "" {
+		return errors.New("fosite made no code")
+	}
+	return o.Audit.Record(ctx, tx, audit.Event{
+		Action: audit.CodeIssue, Actor: audit.Ref{Type: "agent", ID: at.agent.ID}, Object: clientRef(a.client),
+		Changes: []audit.Change{{Field: "scope", New: strings.Join(a.scopes, " ")}},
+	})
+}
