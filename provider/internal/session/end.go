@@ -17,13 +17,21 @@ import (
 const leeway = 2 * time.Minute
 
 // End deletes the session, revokes what was granted in it, tells the verifiers,
-// and records why.
+// and records why. Ending what has ended does nothing.
 func (x *Sessions) End(ctx context.Context, tx store.Tx, s *site.Site, rec store.Session, reason string) error {
-	if err := store.Sessions.Delete(tx, rec.Hash); err != nil {
+	live, err := store.Sessions.Has(tx, rec.Hash)
+	if err == nil && live {
+		err = store.Sessions.Delete(tx, rec.Hash)
+	}
+	if err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
-	if err := revokeGrants(tx, "sid", rec.SID); err != nil {
+	revoked, err := revokeGrants(tx, "sid", rec.SID)
+	if err != nil {
 		return fmt.Errorf("end session: %w", err)
+	}
+	if !live && revoked == 0 {
+		return nil
 	}
 	if err := Announce(tx, x.Now(), store.Revocation{SID: rec.SID, Reason: reason}); err != nil {
 		return err
@@ -43,11 +51,12 @@ func (x *Sessions) EndSID(ctx context.Context, tx store.Tx, s *site.Site, sid, r
 	if !errors.Is(err, store.ErrNotFound) || sid == "" {
 		return false, ignoreNotFound(err)
 	}
-	g, err := store.Grants.Find(tx, "sid", sid)
-	if err != nil {
-		return false, ignoreNotFound(err)
+	for _, g := range collect(store.Grants.List(tx, "sid", sid), &err) {
+		if !g.Revoked {
+			return true, x.End(ctx, tx, s, store.Session{SID: sid, AgentID: g.AgentID}, reason)
+		}
 	}
-	return true, x.End(ctx, tx, s, store.Session{SID: sid, AgentID: g.AgentID}, reason)
+	return false, ignoreNotFound(err)
 }
 
 func ignoreNotFound(err error) error {
@@ -74,7 +83,7 @@ func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentI
 		err = errors.Join(err, store.Sessions.Delete(tx, rec.Hash))
 	}
 	if err == nil {
-		err = revokeGrants(tx, "agent", agentID)
+		_, err = revokeGrants(tx, "agent", agentID)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("end all sessions: %w", err)
@@ -101,13 +110,14 @@ func (x *Sessions) RevokeGrant(_ context.Context, tx store.Tx, _ *site.Site, g s
 	return Announce(tx, x.Now(), store.Revocation{JTI: g.ID, Reason: reason})
 }
 
-func revokeGrants(tx store.Tx, lookup, value string) (err error) {
+func revokeGrants(tx store.Tx, lookup, value string) (n int, err error) {
 	for _, g := range collect(store.Grants.List(tx, lookup, value), &err) {
 		if !g.Revoked {
+			n++
 			err = errors.Join(err, revoke(tx, g))
 		}
 	}
-	return err
+	return n, err
 }
 
 // revoke keeps the grant's record, so that a reuse of its tokens is recognised.
