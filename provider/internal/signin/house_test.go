@@ -26,6 +26,8 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 	"github.com/chatelaine-id/chatelaine/templates"
 )
 
@@ -92,6 +94,31 @@ type houseOptions struct {
 	settings  func(*store.Settings)
 	throttle  Throttle
 	passwords password.Options
+	postgres  bool
+}
+
+// onBothEngines runs a test on bbolt and on PostgreSQL; engine goes to newHouse.
+func onBothEngines(t *testing.T, test func(t *testing.T, engine func(*houseOptions))) {
+	t.Helper()
+	for _, name := range []string{"bbolt", "PostgreSQL"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, func(o *houseOptions) { o.postgres = name == "PostgreSQL" })
+		})
+	}
+}
+
+func (h *house) open(onPostgres bool) store.Store {
+	h.t.Helper()
+	if onPostgres {
+		engine, err := postgres.Open(h.t.Context(), postgres.Options{URL: storetest.Postgres(h.t), Now: h.now})
+		must(h.t, err)
+		return engine
+	}
+	h.file = filepath.Join(h.t.TempDir(), "signin.db")
+	engine, err := bolt.Open(bolt.Options{Path: h.file, Now: h.now})
+	must(h.t, err)
+	return engine
 }
 
 func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
@@ -101,9 +128,7 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 		c(&o)
 	}
 	h := &house{t: t}
-	h.file = filepath.Join(t.TempDir(), "signin.db")
-	engine, err := bolt.Open(bolt.Options{Path: h.file, Now: h.now})
-	must(t, err)
+	engine := h.open(o.postgres)
 	t.Cleanup(func() { engine.Close() })
 	settings := site.DefaultSettings("Acme <Support>")
 	o.settings(&settings)

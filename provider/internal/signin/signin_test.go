@@ -30,34 +30,36 @@ const (
 
 func TestTheRightPasswordStartsASessionAndLeadsBack(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	agent := h.agent(ana, good)
-	b := h.browser()
-	before := h.now()
-	path := b.begin("client_id=desk")
-	got := b.post(path, "email", "  Ana@ACME.example ", "password", good)
-	if got.status != http.StatusSeeOther || got.to != "/oauth/authorize/"+strings.TrimPrefix(path, "/sign-in/") {
-		t.Fatalf("%d %s %s", got.status, got.to, got.body)
-	}
-	all := h.sessions()
-	if len(all) != 1 {
-		t.Fatalf("%d sessions", len(all))
-	}
-	s := all[0]
-	if s.AgentID != agent.ID || s.ACR != "aal1" || !slices.Equal(s.AMR, []string{"pwd"}) || s.AuthTime.Before(before.Truncate(time.Second)) || s.IP != "203.0.113.9" {
-		t.Errorf("session %+v", s)
-	}
-	if n := h.audited(); n["sign_in.success"] != 1 {
-		t.Errorf("audited %v", n)
-	}
-	for name, value := range b.cookies() {
-		if strings.Contains(value, s.Hash) || strings.Contains(value, agent.ID) {
-			t.Errorf("cookie %s tells what is in it", name)
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		h := newHouse(t, engine)
+		agent := h.agent(ana, good)
+		b := h.browser()
+		before := h.now()
+		path := b.begin("client_id=desk")
+		got := b.post(path, "email", "  Ana@ACME.example ", "password", good)
+		if got.status != http.StatusSeeOther || got.to != "/oauth/authorize/"+strings.TrimPrefix(path, "/sign-in/") {
+			t.Fatalf("%d %s %s", got.status, got.to, got.body)
 		}
-	}
-	if got := b.get("/sign-in"); got.status != http.StatusSeeOther || got.to != "/" {
-		t.Errorf("signed in and without a flow: %d %s", got.status, got.to)
-	}
+		all := h.sessions()
+		if len(all) != 1 {
+			t.Fatalf("%d sessions", len(all))
+		}
+		s := all[0]
+		if s.AgentID != agent.ID || s.ACR != "aal1" || !slices.Equal(s.AMR, []string{"pwd"}) || s.AuthTime.Before(before.Truncate(time.Second)) || s.IP != "203.0.113.9" {
+			t.Errorf("session %+v", s)
+		}
+		if n := h.audited(); n["sign_in.success"] != 1 {
+			t.Errorf("audited %v", n)
+		}
+		for name, value := range b.cookies() {
+			if strings.Contains(value, s.Hash) || strings.Contains(value, agent.ID) {
+				t.Errorf("cookie %s tells what is in it", name)
+			}
+		}
+		if got := b.get("/sign-in"); got.status != http.StatusSeeOther || got.to != "/" {
+			t.Errorf("signed in and without a flow: %d %s", got.status, got.to)
+		}
+	})
 }
 
 // wrongs are the ways to be wrong that nobody may tell apart.
@@ -185,57 +187,61 @@ func TestASignInTakesTwoCommitsAndOneWhereNothingIsCounted(t *testing.T) {
 
 func TestALockedAccountRefusesTheRightPasswordUntilTheLockEnds(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.agent(ana, good)
-	b := h.browser()
-	for range 5 {
-		if got := b.signIn(ana, "wrong"); got.status != http.StatusUnprocessableEntity {
-			t.Fatal(got.status)
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		h := newHouse(t, engine)
+		h.agent(ana, good)
+		b := h.browser()
+		for range 5 {
+			if got := b.signIn(ana, "wrong"); got.status != http.StatusUnprocessableEntity {
+				t.Fatal(got.status)
+			}
 		}
-	}
-	if got := b.signIn(ana, good); got.status != http.StatusUnprocessableEntity {
-		t.Errorf("locked: %d", got.status)
-	}
-	if n := h.audited(); n["sign_in.locked"] != 1 || n["sign_in.failure wrong_password"] != 5 {
-		t.Errorf("audited %v", n)
-	}
-	h.pass(30 * time.Minute)
-	if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
-		t.Errorf("after the lock: %d", got.status)
-	}
-	for range 4 {
-		b.signIn(ana, "wrong")
-	}
-	if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
-		t.Errorf("after four failures: %d", got.status)
-	}
-	for range 4 {
-		b.signIn(ana, "wrong")
-	}
-	if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
-		t.Errorf("success did not reset the count: %d", got.status)
-	}
+		if got := b.signIn(ana, good); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("locked: %d", got.status)
+		}
+		if n := h.audited(); n["sign_in.locked"] != 1 || n["sign_in.failure wrong_password"] != 5 {
+			t.Errorf("audited %v", n)
+		}
+		h.pass(30 * time.Minute)
+		if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
+			t.Errorf("after the lock: %d", got.status)
+		}
+		for range 4 {
+			b.signIn(ana, "wrong")
+		}
+		if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
+			t.Errorf("after four failures: %d", got.status)
+		}
+		for range 4 {
+			b.signIn(ana, "wrong")
+		}
+		if got := b.signIn(ana, good); got.status != http.StatusSeeOther {
+			t.Errorf("success did not reset the count: %d", got.status)
+		}
+	})
 }
 
 func TestParallelGuessesAreJudgedNoMoreOftenThanTheLockAllows(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *houseOptions) { o.passwords.Queue = 100 })
-	h.agent(ana, good)
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			if got := h.browser().signIn(ana, "wrong"); got.status != http.StatusUnprocessableEntity {
-				t.Errorf("%d", got.status)
-			}
-		})
-	}
-	wg.Wait()
-	if n := h.audited(); n["sign_in.failure wrong_password"] != 5 || n["sign_in.locked"] != 1 {
-		t.Errorf("audited %v", n)
-	}
-	if got := h.browser().signIn(ana, good); got.status != http.StatusUnprocessableEntity {
-		t.Errorf("the right password after that: %d", got.status)
-	}
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		h := newHouse(t, engine, func(o *houseOptions) { o.passwords.Queue = 100 })
+		h.agent(ana, good)
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if got := h.browser().signIn(ana, "wrong"); got.status != http.StatusUnprocessableEntity {
+					t.Errorf("%d", got.status)
+				}
+			})
+		}
+		wg.Wait()
+		if n := h.audited(); n["sign_in.failure wrong_password"] != 5 || n["sign_in.locked"] != 1 {
+			t.Errorf("audited %v", n)
+		}
+		if got := h.browser().signIn(ana, good); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("the right password after that: %d", got.status)
+		}
+	})
 }
 
 func TestANetworkThatFailsTooOftenWaits(t *testing.T) {
