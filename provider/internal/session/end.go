@@ -17,8 +17,9 @@ import (
 const leeway = 2 * time.Minute
 
 // End deletes the session, revokes what was granted in it, tells the verifiers,
-// and records why. Ending what has ended does nothing.
-func (x *Sessions) End(ctx context.Context, tx store.Tx, s *site.Site, rec store.Session, reason string) error {
+// and records why and who did it: the agent, unless by says otherwise. Ending what
+// has ended does nothing.
+func (x *Sessions) End(ctx context.Context, tx store.Tx, s *site.Site, rec store.Session, reason string, by ...audit.Ref) error {
 	live, err := store.Sessions.Has(tx, rec.Hash)
 	if err == nil && live {
 		err = store.Sessions.Delete(tx, rec.Hash)
@@ -36,24 +37,34 @@ func (x *Sessions) End(ctx context.Context, tx store.Tx, s *site.Site, rec store
 	if err := Announce(tx, x.Now(), store.Revocation{SID: rec.SID, Reason: reason}); err != nil {
 		return err
 	}
-	return x.Audit.Record(ctx, tx, audit.Event{
-		Action: audit.SessionEnd, Actor: audit.Ref{Type: "agent", ID: rec.AgentID}, Object: audit.Ref{Type: "session", ID: rec.SID}, Reason: reason,
-	})
+	agent := audit.Ref{Type: "agent", ID: rec.AgentID}
+	e := audit.Event{Action: audit.SessionEnd, Actor: actor(agent, by), Object: audit.Ref{Type: "session", ID: rec.SID}, Reason: reason}
+	if e.Actor != agent {
+		e.Changes = []audit.Change{{Field: "agent", New: rec.AgentID}}
+	}
+	return x.Audit.Record(ctx, tx, e)
+}
+
+func actor(usual audit.Ref, by []audit.Ref) audit.Ref {
+	if len(by) > 0 {
+		return by[0]
+	}
+	return usual
 }
 
 // EndSID is End by the session's public name. It ends what was granted under the
 // sid even if the session itself is gone; found says whether there was any of it.
-func (x *Sessions) EndSID(ctx context.Context, tx store.Tx, s *site.Site, sid, reason string) (found bool, err error) {
+func (x *Sessions) EndSID(ctx context.Context, tx store.Tx, s *site.Site, sid, reason string, by ...audit.Ref) (found bool, err error) {
 	rec, err := store.Sessions.Find(tx, "sid", sid)
 	if err == nil {
-		return true, x.End(ctx, tx, s, rec, reason)
+		return true, x.End(ctx, tx, s, rec, reason, by...)
 	}
 	if !errors.Is(err, store.ErrNotFound) || sid == "" {
 		return false, ignoreNotFound(err)
 	}
 	for _, g := range collect(store.Grants.List(tx, "sid", sid), &err) {
 		if !g.Revoked {
-			return true, x.End(ctx, tx, s, store.Session{SID: sid, AgentID: g.AgentID}, reason)
+			return true, x.End(ctx, tx, s, store.Session{SID: sid, AgentID: g.AgentID}, reason, by...)
 		}
 	}
 	return false, ignoreNotFound(err)
@@ -69,7 +80,7 @@ func ignoreNotFound(err error) error {
 // EndAll ends every session of the agent and revokes every grant, and moves the
 // agent's NotBefore on, so that nothing begun earlier counts. It writes the agent:
 // load it again afterwards. n is how many sessions there were.
-func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentID, reason string) (n int, err error) {
+func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentID, reason string, by ...audit.Ref) (n int, err error) {
 	agent, err := store.Agents.Get(tx, agentID)
 	if err != nil {
 		return 0, fmt.Errorf("end all sessions: %w", err)
@@ -92,7 +103,7 @@ func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentI
 		return 0, err
 	}
 	return n, x.Audit.Record(ctx, tx, audit.Event{
-		Action: audit.SessionEndAll, Object: audit.Ref{Type: "agent", ID: agentID}, Reason: reason,
+		Action: audit.SessionEndAll, Actor: actor(audit.Ref{}, by), Object: audit.Ref{Type: "agent", ID: agentID}, Reason: reason,
 		Changes: []audit.Change{{Field: "sessions", New: fmt.Sprint(n)}},
 	})
 }
