@@ -67,7 +67,7 @@ func settings() []setting {
 		{"tls.acme_domains", func(c *config) any { return &c.acmeDomains }, "", "Host names to get certificates for by ACME (TLS-ALPN-01 on the listen port); using it accepts the authority's terms."},
 		{"tls.acme_email", func(c *config) any { return &c.acmeEmail }, "", "Address that the ACME authority may write to."},
 		{"tls.acme_directory", func(c *config) any { return &c.acmeDirectory }, "https://acme-v02.api.letsencrypt.org/directory", "Directory URL of the ACME authority."},
-		{"smtp.url", func(c *config) any { return &c.smtpURL }, "", "smtp://USER:PASSWORD@HOST:587 or smtps://…:465 to send mail through."},
+		{"smtp.url", func(c *config) any { return &c.smtpURL }, "", "smtp://USER:PASSWORD@HOST:587 or smtps://…:465 to send mail through; checked, and not used yet by this version."},
 		{"mail.from", func(c *config) any { return &c.mailFrom }, "", "Sender's address of mails."},
 		{"log.level", func(c *config) any { return &c.logLevel }, "info", "debug, info, warn or error."},
 		{"log.format", func(c *config) any { return &c.logFormat }, "auto", "json, console, or auto: console on a terminal, json elsewhere."},
@@ -146,8 +146,8 @@ func (s setting) show(c *config) string {
 	case *string:
 		return *v
 	case *secret:
-		if v.empty() {
-			return ""
+		if v.empty() || strings.HasPrefix(v.reveal(), "bolt://") { // a file's name is no secret
+			return v.reveal()
 		}
 		return redacted
 	case *bool:

@@ -199,7 +199,9 @@ func (d decoder) mapping(n *yaml.Node, into reflect.Value, name string) {
 		}
 		key, _, _ := strings.Cut(into.Type().Field(i).Tag.Get("yaml"), ",")
 		fields[key] = into.Field(i)
-		known = append(known, key)
+		if into.Field(i).Type() != reflect.TypeFor[*unsupported]() {
+			known = append(known, key)
+		}
 	}
 	seen := map[string]int{}
 	for i := 0; i < len(n.Content); i += 2 {

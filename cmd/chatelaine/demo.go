@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// The sample site. Passwords and secrets are made anew at every start and are in
+// no file: there is nothing to leave behind in production.
+const (
+	demoResource = "https://chat.acme.example"
+	demoAna      = "ana@acme.example"
+	demoRaj      = "raj@acme.example"
+	demoSam      = "sam@acme.example"
+	demoElse     = "198.51.100.7" // "another network": an address that the allowlist does not have
+)
+
+const demoSite = `sites:
+  - path: ""
+    name: Acme Support
+    domains: [acme.example]
+    roles:
+      - {key: supervisors, name: Supervisors, permissions: [chat.monitor, chat.view_all, visitor.ban, report.view]}
+    departments: [{key: billing, name: Billing}]
+    agents:
+      - {email: ana@acme.example, name: Ana Silva, roles: [administrators]}
+      - {email: raj@acme.example, name: Raj Patel, roles: [agents], departments: [billing]}
+      - {email: sam@acme.example, name: Sam Okafor, roles: [agents, supervisors]}
+    resources:
+      - {identifier: "https://chat.acme.example", access_token_format: jwt, signing_alg: ES256, checks_network: true}
+    clients:
+      - {client_id: desk, client_name: Agent Desk, company: Acme, first_party: true, redirect_uris: ["DESK/callback"], post_logout_redirect_uris: ["DESK/"],
+         grant_types: [authorization_code, refresh_token], scope: "openid profile email offline_access chat", default_resource: "https://chat.acme.example"}
+      - {client_id: chat-backend, client_name: Chat backend, company: Acme, first_party: true, grant_types: [client_credentials], scope: "chat", default_resource: "https://chat.acme.example"}
+    ip_allowlist:
+      enabled: true
+      entries: [{cidr: 127.0.0.0/8, note: this machine}, {ip: "::1", note: this machine}]
+`
+
+type demoCommand struct {
+	DeskListen string        `help:"Address and port of the sample agent desk." default:"127.0.0.1:8081" placeholder:"TEXT"`
+	Settings   settingsFlags `embed:""`
+}
+
+// Run serves the demo until it is told to stop.
+func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
+	src := c.Settings.source(t)
+	remove, err := demoSettings(&src)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	cfg, err := load(src)
+	if err != nil {
+		return err
+	}
+	if !loopbackHost(cfg.public.Hostname()) {
+		return usagef("the demo is for this machine alone: public_url must be on loopback, not %s", cfg.publicURL)
+	}
+	s, err := openServer(ctx, t, cfg)
+	if err != nil {
+		return err
+	}
+	deskListener, err := listenOn(ctx, "desk-listen", freePortIfTaken(c.DeskListen, c.DeskListen == "127.0.0.1:8081"))
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	d := &demo{server: s, deskURL: "http://localhost:" + portOf(deskListener), control: s.inProcess()}
+	d.control.progress = &progress{} // pages call it side by side
+	accounts, err := d.seed(ctx)
+	if err != nil {
+		return errors.Join(err, deskListener.Close(), s.close())
+	}
+	return d.run(ctx, t, deskListener, accounts)
+}
+
+// demoSettings fills in what nobody chose: a throw-away folder, and a free port
+// if the usual one is taken.
+func demoSettings(src *source) (remove func(), err error) {
+	given := func(name string) bool {
+		probe := &config{sources: map[string]string{}}
+		var f faults
+		src.readFile(probe, &f)
+		src.readEnviron(probe, &f)
+		_, byFlag := src.flags[name]
+		return byFlag || probe.sources[name] != ""
+	}
+	remove = func() {}
+	if !given("data") {
+		dir, err := os.MkdirTemp("", "chatelaine-demo-")
+		if err != nil {
+			return nil, fmt.Errorf("make a throw-away folder: %w", err)
+		}
+		src.flags["data"] = dir
+		remove = func() { _ = os.RemoveAll(dir) }
+	}
+	if !given("listen") && !given("public_url") {
+		address := freePortIfTaken("127.0.0.1:8080", true)
+		_, port, _ := net.SplitHostPort(address)
+		src.flags["listen"], src.flags["public_url"] = address, "http://localhost:"+port
+	}
+	if !given("log.level") {
+		src.flags["log.level"] = "warn"
+	}
+	return remove, nil
+}
+
+// freePortIfTaken returns address, or the same host with a port that is free.
+func freePortIfTaken(address string, may bool) string {
+	l, err := net.Listen("tcp", address)
+	if err != nil && may {
+		host, _, _ := net.SplitHostPort(address)
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err == nil {
+			address = l.Addr().String()
+		}
+	}
+	if err == nil {
+		_ = l.Close()
+	}
+	return address
+}
+
+func portOf(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// demo is the sample site with what stands around it.
+type demo struct {
+	server        *server
+	control       *control
+	deskURL       string
+	deskSecret    string
+	backendSecret string
+	chat          *chatBackend
+}
+
+type account struct{ Name, Email, Password, Role string }
+
+// seed makes the site, and fresh passwords and secrets.
+func (d *demo) seed(ctx context.Context) ([]account, error) {
+	file := strings.ReplaceAll(demoSite, "DESK", d.deskURL)
+	if _, err := applySite(ctx, d.control, "the sample site", []byte(file), false, false); err != nil {
+		return nil, err
+	}
+	accounts := []account{{"Ana", demoAna, "", "administrator"}, {"Raj", demoRaj, "", "agent"}, {"Sam", demoSam, "", "agent and supervisor"}}
+	for i := range accounts {
+		a := &accounts[i]
+		a.Password = randomText(12)
+		if err := d.control.do(ctx, request{op: "agents/set-password", in: map[string]any{"email": a.Email, "password": a.Password}}); err != nil {
+			return nil, err
+		}
+	}
+	for client, secret := range map[string]*string{"desk": &d.deskSecret, "chat-backend": &d.backendSecret} {
+		var out struct {
+			Secret string `json:"client_secret"`
+		}
+		in := map[string]any{"client_id": client, "overlap_seconds": 0}
+		if err := d.control.do(ctx, request{op: "clients/rotate-secret", in: in, out: &out}); err != nil {
+			return nil, err
+		}
+		*secret = out.Secret
+	}
+	return accounts, nil
+}
+
+func randomText(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (d *demo) run(ctx context.Context, t *terminal, l net.Listener, accounts []account) error {
+	ctx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- d.server.serve(ctx) }()
+	desk, err := newDesk(ctx, d)
+	if err != nil {
+		stop()
+		return errors.Join(err, l.Close(), <-served)
+	}
+	web := publicServer(desk.routes(), nil, d.server.log)
+	go func() { _ = web.Serve(l) }()
+	d.print(t, desk, accounts)
+	err = <-served
+	stop()
+	d.chat.close() // ends every watch, and so the sockets
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if closing := web.Shutdown(end); closing != nil && !errors.Is(closing, http.ErrServerClosed) {
+		err = errors.Join(err, web.Close())
+	}
+	return err
+}
+
+func (d *demo) print(t *terminal, desk *desk, accounts []account) {
+	t.say("Chatelaine's demo is ready. Everything in it is on this machine, and gone when you press Ctrl-C\n(unless you gave --data).\n")
+	for _, a := range accounts {
+		t.say("  %-4s %-18s password %-17s %s", a.Name, a.Email, a.Password, a.Role)
+	}
+	t.say("\n  1. Sign in as Raj:        %s", d.deskURL)
+	t.say("     Look at who he is and what he may do; try an action, then the same from another network.")
+	t.say("  2. Keep that window open, and in another one be the administrator:")
+	t.say("     %s", desk.stageURL())
+	t.say("     End Raj's sessions: his open socket closes at once. Make him a supervisor, and take it away again.")
+	t.say("  3. Mail that would be sent: %s/outbox", d.deskURL)
+	t.say("\n  The identity provider itself: %s\n", d.server.cfg.publicURL)
+}
