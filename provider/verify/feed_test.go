@@ -21,14 +21,14 @@ func bubble(t *testing.T, run func(t *testing.T, issuer *verifytest.Issuer)) {
 
 func TestRevocationIsHeardWithinASecondByWhateverItNames(t *testing.T) {
 	for name, r := range map[string]verifytest.Revocation{
-		"jti": {JTI: "token-1"}, "sid": {SID: "session-1"}, "sub": {Subject: "ana"}, "client": {ClientID: "desk"}, "all": {All: true},
-		"jti, before it was issued": {JTI: "token-1", Before: time.Unix(1, 0)},
+		"jti": {JTI: "family-1.token-1"}, "sid": {SID: "session-1"}, "sub": {Subject: "ana"}, "client": {ClientID: "desk"}, "all": {All: true},
+		"family": {JTI: "family-1"}, "jti, before it was issued": {JTI: "family-1.token-1", Before: time.Unix(1, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, issuer *verifytest.Issuer) {
 				c := issuer.Client(t)
-				raw := issuer.Token(verifytest.Claims{"jti": "token-1"})
-				other := issuer.Token(verifytest.Claims{"sub": "ben", "sid": "session-2", "client_id": "mobile", "jti": "token-2"})
+				raw := issuer.Token(verifytest.Claims{"jti": "family-1.token-1"})
+				other := issuer.Token(verifytest.Claims{"sub": "ben", "sid": "session-2", "client_id": "mobile", "jti": "family-1a.token-1"})
 				token := verified(t, c, raw)
 				verified(t, c, other)
 				r.Reason = "sign_out"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,11 @@ func (r *revocations) name(t *Token) (why string, named bool) {
 	defer r.mu.RUnlock()
 	if v, ok := r.byID[t.ID]; ok {
 		return v.reason, true
+	}
+	if family, _, ok := strings.Cut(t.ID, "."); ok { // an entry without a dot names a whole family
+		if v, ok := r.byID[family]; ok {
+			return v.reason, true
+		}
 	}
 	if issued <= r.all.before {
 		return r.all.reason, true

@@ -1,0 +1,166 @@
+package provider_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/chatelaine-id/chatelaine/provider"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/bolt"
+)
+
+const (
+	deskSecret    = "desk-secret-of-at-least-32-characters"
+	backendSecret = "backend-secret-of-at-least-32-chars-"
+	thirdSecret   = "third-secret-of-at-least-32-character"
+	deskCallback  = "http://127.0.0.1:9999/callback"
+	agentPassword = "Correct-Horse-9-Battery"
+	chat          = "https://chat.acme.example"
+)
+
+// siteFile is the company that these tests are about. %s is one more redirect URI.
+const siteFile = `sites:
+  - path: ""
+    name: Acme Support
+    domains: [acme.example]
+    roles: [{key: supervisors, name: Supervisors, permissions: [chat.monitor, visitor.ban]}]
+    departments: [{key: billing, name: Billing}]
+    agents:
+      - {email: ana@acme.example, name: Ana Silva, password: "` + agentPassword + `", roles: [administrators], departments: [billing]}
+      - {email: raj@acme.example, name: Raj Patel, password: "` + agentPassword + `", roles: [supervisors]}
+    clients:
+      - {client_id: desk, client_name: Agent Desk, company: Acme, client_secret: "` + deskSecret + `", first_party: true,
+         redirect_uris: ["` + deskCallback + `"%s], post_logout_redirect_uris: ["http://127.0.0.1:9999/"],
+         grant_types: [authorization_code, refresh_token, client_credentials], default_resource: "` + chat + `",
+         scope: "openid profile email offline_access chat"}
+      - {client_id: spa, client_name: Desk in the browser, company: Acme, first_party: true, token_endpoint_auth_method: none,
+         redirect_uris: ["` + deskCallback + `"], grant_types: [authorization_code, refresh_token], default_resource: "` + chat + `",
+         scope: "openid offline_access chat"}
+      - {client_id: backend, client_name: Chat backend, company: Acme, client_secret: "` + backendSecret + `", first_party: true,
+         grant_types: [client_credentials], default_resource: "` + chat + `"}
+      - {client_id: third, client_name: Reports, company: Else, client_secret: "` + thirdSecret + `",
+         redirect_uris: ["` + deskCallback + `"], grant_types: [authorization_code, refresh_token], scope: "openid email report.view"}
+    resources:
+      - {identifier: "` + chat + `", scopes: [chat, report.view], access_token_format: jwt, signing_alg: ES256, checks_network: true}
+`
+
+// running is a whole house over real HTTP.
+type running struct {
+	t      *testing.T
+	issuer string
+	server *provider.Server
+	log    *lockedBuffer
+}
+
+// start serves the company on loopback; callback is one more redirect URI of the
+// desk, or "".
+func start(t *testing.T, callback string) *running {
+	t.Helper()
+	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "chatelaine.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	return startOn(t, engine, callback)
+}
+
+func startOn(t *testing.T, engine store.Store, callback string) *running {
+	t.Helper()
+	h := &running{t: t, log: &lockedBuffer{}}
+	var handler http.Handler
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(listening.Close)
+	h.issuer = listening.URL
+	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MasterKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server, err = provider.New(provider.Options{
+		Store: engine, Sealer: sealer, PublicURL: h.issuer, Log: zerolog.New(h.log),
+		Argon2: provider.Argon2{MemoryKiB: 8, Time: 1, Threads: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler = h.server
+	if callback != "" {
+		callback = `, "` + callback + `"`
+	}
+	h.apply(fmt.Sprintf(siteFile, callback))
+	if err := h.server.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.server.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		listening.CloseClientConnections()
+		for _, secret := range []string{deskSecret, backendSecret, thirdSecret, agentPassword} {
+			if strings.Contains(h.log.String(), secret) {
+				t.Errorf("the log holds the secret %q", secret)
+			}
+		}
+	})
+	return h
+}
+
+// apply puts a site file through the control handler, as the command does.
+func (h *running) apply(file string) {
+	h.t.Helper()
+	h.control("apply", map[string]any{}, file)
+}
+
+// control asks for an operation and returns its result.
+func (h *running) control(operation string, in any, body string) map[string]any {
+	h.t.Helper()
+	input, err := json.Marshal(in)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/v1/"+operation+"?in="+url.QueryEscape(string(input)), strings.NewReader(body))
+	r.Header.Set("Chatelaine-Operator", "tester")
+	w := httptest.NewRecorder()
+	h.server.Control().ServeHTTP(w, r)
+	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+	var last struct {
+		Result map[string]any
+		Error  any
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Error != nil {
+		h.t.Fatalf("%s: status %d: %v %s", operation, w.Code, err, w.Body)
+	}
+	return last.Result
+}
+
+// lockedBuffer is a log that several goroutines write.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,221 @@
+// Package provider is the identity provider as an http.Handler, wired once.
+//
+// Routes, all below the site's prefix ("" for the root site, "/acme" for one):
+//
+//	GET       /                                        home
+//	GET       /.well-known/openid-configuration         oauth: discovery (OpenID Connect)
+//	GET       /.well-known/oauth-authorization-server   oauth: discovery (RFC 8414)
+//	GET POST  /oauth/authorize, GET /oauth/authorize/{id}
+//	POST      /oauth/token introspect revoke            oauth
+//	GET POST  /oauth/userinfo, /oauth/logout            oauth
+//	GET       /oauth/jwks                               oauth
+//	GET POST  /consent/{id}                             oauth
+//	GET POST  /sign-in/{id}, /set-up/{token}            signin
+//	POST      /access/v1/evaluation                     access: one decision (AuthZEN)
+//	GET       /access/v1/revocations                    access: the feed
+//	GET       /static/…                                 templates
+//
+// and for the house, on any host:
+//
+//	GET       /healthz, /readyz
+//
+// Control is apart: the operations of the commands, for a socket that only the
+// operator can reach.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/access"
+	"github.com/chatelaine-id/chatelaine/provider/internal/admin"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
+	"github.com/chatelaine-id/chatelaine/provider/internal/password"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/signin"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// Options is what a Server needs.
+type Options struct {
+	Store          store.Store
+	Sealer         *store.Sealer
+	PublicURL      string // scheme://host[:port]
+	TrustedProxies []netip.Prefix
+	Checkpoints    string // file that signed checkpoints of the audit log are appended to; empty: none
+	Log            zerolog.Logger
+	Metrics        prometheus.Registerer // nil: none
+	Now            func() time.Time      // nil: time.Now
+
+	Argon2   Argon2
+	Throttle Throttle
+}
+
+// Argon2 is the cost of a password hash; zeros mean 19 MiB, 2 passes, 1 thread.
+type Argon2 struct {
+	MemoryKiB, Time uint32
+	Threads         uint8
+}
+
+// Throttle bounds failed sign-ins in a quarter of an hour; 0 switches one off.
+type Throttle struct{ PerAccount, PerNetwork int }
+
+// Server is the identity provider.
+type Server struct {
+	handler http.Handler
+	sites   *site.Sites
+	engine  store.Store
+	store   store.Store // the engine, watched for changes of sites
+	now     func() time.Time
+	log     zerolog.Logger
+
+	keys   *keys.Keys
+	audit  *audit.Log
+	signin *signin.SignIn
+	access *access.Access
+	admin  *admin.Admin
+}
+
+// New wires a Server. Nothing runs in the background until Run.
+func New(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	sites, err := site.New(site.Options{Store: o.Store, PublicURL: o.PublicURL, MaxAge: site.MaxAge, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	pages, err := templates.New()
+	if err != nil {
+		return nil, fmt.Errorf("read the pages: %w", err)
+	}
+	s := &Server{sites: sites, engine: o.Store, store: sites.Store(), now: o.Now, log: o.Log}
+	failed := func(err error) { s.log.Error().Err(err).Msg("background work failed; it is tried again") }
+
+	surroundings := web.New(web.Options{Pages: pages, Rows: rows(), TrustedProxies: o.TrustedProxies, Log: o.Log, Now: o.Now})
+	if o.Metrics != nil {
+		surroundings.Observe = newMetrics(o.Metrics).observe
+	}
+	s.keys = keys.New(keys.Options{Store: s.store, Sealer: o.Sealer, Sites: sites, Now: o.Now, Failed: failed})
+	s.audit = audit.New(audit.Options{Store: s.store, Sites: sites, Keys: s.keys, Now: o.Now, Checkpoints: o.Checkpoints, Failed: failed})
+	sessions := session.New(session.Options{Store: s.store, Keys: s.keys, Audit: s.audit, Now: o.Now})
+	passwords := password.New(password.Options{MemoryKiB: o.Argon2.MemoryKiB, Time: o.Argon2.Time, Threads: o.Argon2.Threads, Now: o.Now})
+	protocol := oauth.New(oauth.Options{
+		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
+		Outbound: web.NewOutboundClient(loopback(o.PublicURL)), Now: o.Now,
+	})
+	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
+	s.signin = signin.New(signin.Options{
+		Store: s.store, Sites: sites, Sessions: sessions, Audit: s.audit, Web: surroundings, Passwords: passwords,
+		Throttle: signin.Throttle{PerAccount: o.Throttle.PerAccount, PerNetwork: o.Throttle.PerNetwork}, Now: o.Now,
+	})
+	s.admin = admin.New(admin.Options{
+		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Sealer: o.Sealer,
+		PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink,
+	})
+
+	mux := http.NewServeMux()
+	protocol.Routes(mux)
+	s.access.Routes(mux)
+	s.signin.Routes(mux)
+	mux.Handle("GET /static/", templates.Static())
+	mux.Handle("GET /{$}", surroundings.Page(home{surroundings, s.store, sessions}.page))
+	mux.Handle("/", surroundings.Page(func(http.ResponseWriter, *http.Request) error { return web.ErrNotFound }))
+
+	house := http.NewServeMux()
+	ready := &readiness{store: o.Store, now: o.Now}
+	house.Handle("GET /healthz", surroundings.JSON(healthz))
+	house.Handle("GET /readyz", surroundings.JSON(ready.readyz))
+	house.Handle("/", sites.Handler(mux, surroundings.PageError))
+	s.handler = surroundings.Handler(house)
+	return s, nil
+}
+
+// rows joins the packages' rows of the error table.
+func rows() []web.ErrorRow {
+	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, session.Errors, audit.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+}
+
+// loopback reports whether a URL's host is this machine: only then may the house
+// fetch clients' keys from it.
+func loopback(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// ServeHTTP answers for every site.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Control answers the operations of the commands. Whoever reaches it is the
+// operator: serve it on a socket that nobody else can open.
+func (s *Server) Control() http.Handler { return s.admin.Control() }
+
+// SetUpLink makes the one-time link with which a site's first administrator is
+// created, good for an hour; "" if the site has an administrator.
+func (s *Server) SetUpLink(ctx context.Context, path string) (string, error) {
+	snapshot, err := s.sites.Load(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	return s.signin.SetUpLink(ctx, snapshot)
+}
+
+// Prepare makes the root site if there is no site at all, and completes the keys
+// of every site. Call it before serving.
+func (s *Server) Prepare(ctx context.Context) error {
+	all, err := s.sites.All(ctx)
+	if err != nil {
+		return fmt.Errorf("list the sites: %w", err)
+	}
+	if len(all) == 0 {
+		if err := site.Create(ctx, s.store, "", "", site.DefaultSettings("Chatelaine"), s.now()); err != nil {
+			return fmt.Errorf("make the root site: %w", err)
+		}
+		all = []store.Site{{Path: ""}}
+	}
+	for _, rec := range all {
+		if err := s.keys.Ensure(ctx, rec.Path); err != nil {
+			return fmt.Errorf("make the keys of site %q: %w", rec.Path, err)
+		}
+	}
+	return nil
+}
+
+// Run does what has to be done in the background until ctx ends: it chains the
+// audit log, rotates keys and removes expired records. It returns when all of it
+// has stopped, what was under way finished.
+func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	for i, work := range []func(context.Context) error{s.audit.Run, s.keys.Run, s.sweep} {
+		wg.Go(func() { errs[i] = work(ctx) })
+	}
+	<-ctx.Done()
+	s.access.Close()
+	wg.Wait()
+	for i, err := range errs {
+		if errors.Is(err, context.Canceled) {
+			errs[i] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
