@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -180,5 +181,53 @@ func (l *Log) eachCheckpoint(path string, f func(line int, c checkpoint, err err
 				return err
 			}
 		}
+	}
+}
+
+// checkpoints reads the site's lines; of those that a restore has overtaken it
+// leaves out the ones beyond it.
+func (l *Log) checkpoints(ctx context.Context, path string) (points []checkpoint, problem *Problem, err error) {
+	if l.Checkpoints == "" {
+		return nil, nil, nil
+	}
+	private, err := l.checkpointKey(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	public := private.Public().(ed25519.PublicKey)
+	err = l.eachCheckpoint(path, func(line int, c checkpoint, err error) error {
+		if err != nil { // half a line, from a crash
+			return nil
+		}
+		if !c.valid(public) {
+			if problem == nil {
+				problem = &Problem{c.Sequence, fmt.Sprintf("checkpoint file, line %d", line), "its signature is not ours"}
+			}
+			return nil
+		}
+		for c.Restored && len(points) > 0 && points[len(points)-1].Sequence > c.Sequence {
+			points = points[:len(points)-1]
+		}
+		points = append(points, c)
+		return nil
+	})
+	return points, problem, err
+}
+
+// compare holds the chain against the checkpoints.
+func (v *verifier) compare(points []checkpoint) {
+	if v.report.Problem != nil {
+		return
+	}
+	for _, c := range points {
+		switch {
+		case c.Sequence > v.last:
+			v.badEntry(v.last+1, "cut: the checkpoint of %s says that there was entry %d", c.Time.Format(time.RFC3339), c.Sequence)
+		case v.at[c.Sequence] != nil && !bytes.Equal(v.at[c.Sequence], c.Link):
+			v.badEntry(c.Sequence, "it is not the one of the checkpoint of %s", c.Time.Format(time.RFC3339))
+		default:
+			continue
+		}
+		return
 	}
 }

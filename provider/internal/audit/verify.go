@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
@@ -309,109 +308,5 @@ func (v *verifier) commitments(e *store.AuditEntry, rows beside) {
 		case value.Erased != nil:
 			v.report.Erased++
 		}
-	}
-}
-
-// tail checks the records that are not in the chain yet.
-func (v *verifier) tail(ctx context.Context, s store.Store) error {
-	after := ""
-	for {
-		seen := 0
-		err := s.View(ctx, v.path, func(tx store.Tx) error {
-			seen = 0
-			for item, err := range tx.Scan(store.UnsealedAudits.Kind, []byte(after+"\x00"), nil) {
-				if err != nil {
-					v.bad(0, "unsealed records after "+after, "%v", err)
-					return nil
-				}
-				seen++
-				after = string(item.Key)
-				v.unsealed(item)
-				if seen == verifyPage {
-					return nil
-				}
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, store.ErrDamaged) {
-			return fmt.Errorf("verify the unsealed audit records: %w", err)
-		}
-		if seen < verifyPage {
-			return nil
-		}
-	}
-}
-
-func (v *verifier) unsealed(item store.Item) {
-	if v.report.Unsealed++; v.report.Unsealed == 1 {
-		v.report.FirstUnsealed = string(item.Key)
-	}
-	where := "unsealed record " + string(item.Key)
-	rec, err := store.UnsealedAudits.Canonical(item.Value)
-	if err != nil {
-		v.bad(0, where, "%v", err)
-		return
-	}
-	var b body
-	err = json.Unmarshal(rec.Body, &b)
-	switch {
-	case rec.ID != string(item.Key) || !hmac.Equal(rec.MAC, recordMAC(v.key, rec.ID, rec.Body)):
-		v.bad(0, where, "its MAC is wrong")
-	case err != nil || len(b.Personal) != len(rec.Personal):
-		v.bad(0, where, "its personal values are not what it commits to")
-	default:
-		for i, value := range rec.Personal {
-			if value.Erased != nil || commitTo(value) != b.Personal[i] {
-				v.bad(0, where, "its %s is not what it commits to", value.Field)
-			}
-		}
-	}
-}
-
-// checkpoints reads the site's lines; of those that a restore has overtaken it
-// leaves out the ones beyond it.
-func (l *Log) checkpoints(ctx context.Context, path string) (points []checkpoint, problem *Problem, err error) {
-	if l.Checkpoints == "" {
-		return nil, nil, nil
-	}
-	private, err := l.checkpointKey(ctx, path)
-	if err != nil {
-		return nil, nil, err
-	}
-	public := private.Public().(ed25519.PublicKey)
-	err = l.eachCheckpoint(path, func(line int, c checkpoint, err error) error {
-		if err != nil { // half a line, from a crash
-			return nil
-		}
-		if !c.valid(public) {
-			if problem == nil {
-				problem = &Problem{c.Sequence, fmt.Sprintf("checkpoint file, line %d", line), "its signature is not ours"}
-			}
-			return nil
-		}
-		for c.Restored && len(points) > 0 && points[len(points)-1].Sequence > c.Sequence {
-			points = points[:len(points)-1]
-		}
-		points = append(points, c)
-		return nil
-	})
-	return points, problem, err
-}
-
-// compare holds the chain against the checkpoints.
-func (v *verifier) compare(points []checkpoint) {
-	if v.report.Problem != nil {
-		return
-	}
-	for _, c := range points {
-		switch {
-		case c.Sequence > v.last:
-			v.badEntry(v.last+1, "cut: the checkpoint of %s says that there was entry %d", c.Time.Format(time.RFC3339), c.Sequence)
-		case v.at[c.Sequence] != nil && !bytes.Equal(v.at[c.Sequence], c.Link):
-			v.badEntry(c.Sequence, "it is not the one of the checkpoint of %s", c.Time.Format(time.RFC3339))
-		default:
-			continue
-		}
-		return
 	}
 }
