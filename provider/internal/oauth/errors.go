@@ -50,9 +50,9 @@ var Errors = slices.Concat(refusals, metaErrors)
 // refusals are what a client, or a browser, did wrong.
 var refusals = []web.ErrorRow{
 	{Err: ErrUnknownClient, Status: http.StatusBadRequest, OAuth: "invalid_client", Key: "unknown_client"},
-	{Err: ErrRedirectURI, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "redirect_uri"},
-	{Err: ErrFlow, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "flow_ended"},
-	{Err: ErrForged, Status: http.StatusForbidden, OAuth: "invalid_request", Key: "cross_origin"},
+	{Err: ErrRedirectURI, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "invalid_redirect_uri"},
+	{Err: ErrFlow, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "flow_expired"},
+	{Err: ErrForged, Status: http.StatusForbidden, OAuth: "invalid_request", Key: "cross_site"},
 	{Err: ErrTooManyFailures, Status: http.StatusTooManyRequests, OAuth: "temporarily_unavailable", Key: "busy"},
 	{Err: ErrInvalidClient, Status: http.StatusUnauthorized, OAuth: "invalid_client", Key: "unknown_client"},
 	{Err: ErrInvalidGrant, Status: http.StatusBadRequest, OAuth: "invalid_grant", Key: "bad_request"},

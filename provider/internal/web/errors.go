@@ -23,7 +23,7 @@ var Errors = []ErrorRow{
 	{ErrMediaType, http.StatusUnsupportedMediaType, "invalid_request", "bad_request"},
 	{ErrNotFound, http.StatusNotFound, "not_found", "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "invalid_request", "bad_request"},
-	{ErrCrossOrigin, http.StatusForbidden, "invalid_request", "cross_origin"},
+	{ErrCrossOrigin, http.StatusForbidden, "invalid_request", "cross_site"},
 	{ErrEmail, http.StatusBadRequest, "invalid_request", "bad_request"},
 	{ErrHost, http.StatusBadRequest, "invalid_request", "bad_request"},
 	{ErrOutbound, http.StatusBadRequest, "invalid_request", "bad_request"},
