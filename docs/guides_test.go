@@ -111,7 +111,7 @@ func TestTheDocumentsDoWhatTheySay(t *testing.T) {
 		if slices.ContainsFunc(all, func(b block) bool { return b.language == "console" }) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				need(t, "bash", "curl", "jq", "openssl")
+				need(t, "bash", "curl")
 				p.follow(t, document, all)
 			})
 		} else if slices.Contains(guides, name) {

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -164,6 +165,65 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 		short := strings.TrimPrefix(strings.TrimPrefix(name, "github.com/"), "golang.org/")
 		if !strings.Contains(explained, name) && !strings.Contains(explained, short) && !strings.Contains(explained, filepath.Base(name)) {
 			t.Errorf("docs/dependencies.md does not say why we need %s", fields[0])
+		}
+	}
+}
+
+func TestThePromisesAboutSecurityNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, root := range []string{"../provider", "../store", "../policy", "../templates", "../cmd", "."} {
+		_ = filepath.WalkDir(root, func(path string, _ fs.DirEntry, _ error) error {
+			if strings.HasSuffix(path, "_test.go") || strings.Contains(path, "storetest") && strings.HasSuffix(path, ".go") {
+				tests.WriteString(read(t, path))
+			}
+			return nil
+		})
+	}
+	for line := range strings.Lines(read(t, "security.md")) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || strings.HasPrefix(strings.TrimSpace(cells[1]), "---") || strings.TrimSpace(cells[3]) == "proof" {
+			continue
+		}
+		names := regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[3], -1)
+		if len(names) == 0 {
+			t.Errorf("no test stands behind: %s", strings.TrimSpace(cells[1]))
+		}
+		for _, name := range names {
+			if !strings.Contains(tests.String(), "func "+name[1]+"(") && !strings.Contains(tests.String(), `"`+name[1]+`":`) {
+				t.Errorf("security.md names %s, which is no test", name[1])
+			}
+		}
+	}
+}
+
+// TestWhatTheOperationsGuideQuotesIsSaid looks for each quoted message, its … apart,
+// in the program.
+func TestWhatTheOperationsGuideQuotesIsSaid(t *testing.T) {
+	t.Parallel()
+	var program strings.Builder
+	for _, files := range packageFiles(t) {
+		for _, file := range files {
+			program.WriteString(read(t, file))
+		}
+	}
+	_, section, found := strings.Cut(read(t, "operations.md"), "\n## What to do when")
+	if !found {
+		t.Fatal("operations.md has no section about what to do when")
+	}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		quoted := regexp.MustCompile("`([^`]+)`").FindStringSubmatch(cells[1])
+		if quoted == nil {
+			continue
+		}
+		for part := range strings.SplitSeq(quoted[1], "…") {
+			if part = strings.Trim(part, " :"); len(part) > 3 && !strings.Contains(program.String(), part) {
+				t.Errorf("operations.md quotes %q, which the program does not say", part)
+			}
 		}
 	}
 }
