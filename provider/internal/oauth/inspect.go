@@ -151,7 +151,7 @@ func (o *OAuth) live(ctx context.Context, s *site.Site, v *verified) (Token, err
 			return orInactive(err, policy.ReasonRevoked)
 		}
 		if v.claims.SubjectType == policy.Agent {
-			return o.liveAgent(tx, s, &t)
+			return o.liveAgent(tx, s, v, &t)
 		}
 		if issued := time.Unix(v.claims.IssuedAt, 0); cutOff(issued, client.NotBefore) || cutOff(issued, s.Settings.NotBefore) {
 			return &Inactive{policy.ReasonRevoked}
@@ -177,31 +177,51 @@ func orInactive(err error, reason string) error {
 	return &Inactive{reason}
 }
 
-func (o *OAuth) liveAgent(tx store.Tx, s *site.Site, t *Token) error {
-	grantID, _ := store.GrantOf(t.Claims.ID)
-	grant, err := store.Grants.Get(tx, grantID)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	if err != nil || grant.Revoked || grant.ClientID != t.Claims.ClientID || grant.AgentID != t.Claims.Subject {
-		return &Inactive{policy.ReasonRevoked}
-	}
-	agent, err := store.Agents.Get(tx, t.Claims.Subject)
-	if errors.Is(err, store.ErrNotFound) || err == nil && agent.Inactive {
-		return &Inactive{policy.ReasonSubjectInactive}
-	}
+func (o *OAuth) liveAgent(tx store.Tx, s *site.Site, v *verified, t *Token) error {
+	now, err := v.lookUp(tx)
 	if err != nil {
 		return err
+	}
+	grant, agent := &now.grant.Record, &now.agent.Record
+	if grant.Revoked || grant.ClientID != t.Claims.ClientID || grant.AgentID != t.Claims.Subject {
+		return &Inactive{policy.ReasonRevoked}
+	}
+	if agent.Inactive {
+		return &Inactive{policy.ReasonSubjectInactive}
 	}
 	if cutOff(grant.Created, agent.NotBefore) || cutOff(grant.Created, t.Client.NotBefore) || cutOff(grant.Created, s.Settings.NotBefore) {
 		return &Inactive{policy.ReasonRevoked}
 	}
-	t.Grant, t.Agent = &grant, &agent
+	t.Grant, t.Agent = grant, agent
 	t.Permissions = both(t.Claims.Entitlements, s.Permissions(agent.Roles))
 	if s.Allowlist.Enabled() {
 		return o.sessionIP(tx, t)
 	}
 	return nil
+}
+
+// lookUp reads the family and the agent.
+func (v *verified) lookUp(tx store.Tx) (*footing, error) {
+	var last, now footing
+	if kept := v.last.Load(); kept != nil {
+		last = *kept
+	}
+	grantID, _ := store.GrantOf(v.claims.ID)
+	var err error
+	if now.grant, err = store.Grants.Reread(tx, grantID, last.grant); errors.Is(err, store.ErrNotFound) {
+		return nil, &Inactive{policy.ReasonRevoked}
+	} else if err != nil {
+		return nil, err
+	}
+	if now.agent, err = store.Agents.Reread(tx, v.claims.Subject, last.agent); errors.Is(err, store.ErrNotFound) {
+		return nil, &Inactive{policy.ReasonSubjectInactive}
+	} else if err != nil {
+		return nil, err
+	}
+	if now != last {
+		v.last.Store(&now)
+	}
+	return &now, nil
 }
 
 func (o *OAuth) sessionIP(tx store.Tx, t *Token) error {

@@ -3,8 +3,10 @@ package oauth
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/store"
 )
 
 // seenTokens is how many tokens one generation of the cache holds.
@@ -22,11 +24,20 @@ type seen struct {
 	now, old map[string]*verified
 }
 
-// verified is a token with a good signature. It is shared: do not change it.
+// verified is a token with a good signature. It is shared: do not change what it
+// says.
 type verified struct {
 	site    *site.Site
 	payload []byte // the claims as signed
 	claims  AccessClaims
+	last    atomic.Pointer[footing]
+}
+
+// footing is what an agent's token stood on when it was last looked up. It is
+// read anew each time; that it is kept only saves decoding what has not changed.
+type footing struct {
+	grant *store.Kept[store.Grant]
+	agent *store.Kept[store.Agent]
 }
 
 func (c *seen) get(s *site.Site, raw string) *verified {
