@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/chatelaine-id/chatelaine/store"
 )
 
 const module = "github.com/chatelaine-id/chatelaine/"
@@ -25,6 +27,9 @@ func packageFiles(t *testing.T) map[string][]string {
 			return err
 		}
 		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != ".." { // a module of its own
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
@@ -115,6 +120,26 @@ func TestThirdPartiesStayBehindTheirWalls(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestEveryKindOfRecordStandsInTheArchitecture(t *testing.T) {
+	t.Parallel()
+	described := map[string]bool{}
+	for kinds := range table(t, "kinds") {
+		for _, kind := range strings.Fields(strings.ReplaceAll(kinds, "`", "")) {
+			described[kind] = true
+		}
+	}
+	for _, kept := range store.Tables() {
+		if name := string(kept.Name()); !described[name] {
+			t.Errorf("docs/architecture.md does not say what a %s is and how long it lives", name)
+		} else {
+			delete(described, name)
+		}
+	}
+	for kind := range described {
+		t.Errorf("docs/architecture.md speaks of the kind %s, which there is not", kind)
 	}
 }
 
