@@ -194,7 +194,7 @@ func put(records *bolt.Bucket, sum *uint64, key, frame []byte) error {
 // believed. The library returns fsync's error bare and wraps all others.
 func (s *Store) commitFailed(err error) error {
 	var bare syscall.Errno
-	if e, ok := err.(syscall.Errno); ok {
+	if e, ok := err.(syscall.Errno); ok { //nolint:errorlint // bare is the point: a wrapped one is no fsync
 		bare = e
 	}
 	if bare != 0 && !errors.Is(bare, syscall.EINTR) {

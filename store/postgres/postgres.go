@@ -201,7 +201,7 @@ func retry(ctx context.Context, err error, attempt int) bool {
 		longest = 100 * time.Millisecond << attempt
 	}
 	select {
-	case <-time.After(longest/2 + rand.N(longest/2+1)):
+	case <-time.After(longest/2 + rand.N(longest/2+1)): //nolint:gosec // jitter
 		return true
 	case <-ctx.Done():
 		return false

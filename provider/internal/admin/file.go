@@ -196,7 +196,7 @@ func (v jsonValue) MarshalYAML() (any, error) {
 
 // unsupported is a block that this version cannot keep its promise about: to
 // accept it would let an operator believe in a rule that nobody enforces.
-type unsupported struct{ node *yaml.Node }
+type unsupported struct{}
 
 func deref[T any](p *T) (v T) {
 	if p != nil {

@@ -42,7 +42,7 @@ func (v *verifier) check(raw string) {
 		v.fetch()
 		v.fetched = time.Now()
 	}
-	jws, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA})
 	if err != nil {
 		v.t.Fatal(err)
 	}

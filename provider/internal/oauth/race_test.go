@@ -31,10 +31,9 @@ func TestAHundredRacersRedeemOneCodeOnce(t *testing.T) {
 		code := h.code(ask("RP", callback))
 		var tokens []answer
 		for _, a := range race(racers, func() answer { return h.redeem("RP", callback, code) }) {
-			switch {
-			case a.Code == http.StatusOK:
+			if a.Code == http.StatusOK {
 				tokens = append(tokens, a)
-			default:
+			} else {
 				a.wantError(t, http.StatusBadRequest, "invalid_grant")
 			}
 		}
