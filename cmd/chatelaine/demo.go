@@ -154,7 +154,7 @@ func (d *demo) seed(ctx context.Context) ([]account, error) {
 	accounts := []account{{"Ana", demoAna, "", "administrator"}, {"Raj", demoRaj, "", "agent"}, {"Sam", demoSam, "", "agent and supervisor"}}
 	for i := range accounts {
 		a := &accounts[i]
-		a.Password = randomText(12)
+		a.Password = readablePassword()
 		if err := d.control.do(ctx, request{op: "agents/set-password", in: map[string]any{"email": a.Email, "password": a.Password}}); err != nil {
 			return nil, err
 		}
@@ -213,4 +213,15 @@ func (d *demo) print(t *terminal, desk *desk, accounts []account) {
 	t.say("     End Raj's sessions: his open socket closes at once. Make him a supervisor, and take it away again.")
 	t.say("  3. Mail that would be sent: %s/outbox", d.deskURL)
 	t.say("\n  The identity provider itself: %s\n", d.server.cfg.publicURL)
+}
+
+// readablePassword has 80 random bits in letters that nobody mistakes.
+func readablePassword() string {
+	const letters = "abcdefghjkmnpqrstuvwxyz23456789"
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	for i := range b {
+		b[i] = letters[int(b[i])%len(letters)]
+	}
+	return string(b[:4]) + "-" + string(b[4:8]) + "-" + string(b[8:12]) + "-" + string(b[12:])
 }

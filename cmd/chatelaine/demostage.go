@@ -58,7 +58,7 @@ func (x *desk) stageEnd(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	x.stageDone(w, r, endedWords(out.Ended)+" of "+email)
+	x.stageDone(w, r, email+": "+endedWords(out.Ended))
 }
 
 func (x *desk) stageRoles(w http.ResponseWriter, r *http.Request) {
