@@ -3,8 +3,6 @@ package admin
 import (
 	"encoding/json"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
