@@ -18,6 +18,8 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // house is a log of one site on a real store.
@@ -30,7 +32,12 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := openHouse(t, t.TempDir())
+	return furnished(t, openHouse(t, t.TempDir()))
+}
+
+// furnished makes the house's site.
+func furnished(t testing.TB, h *house) *house {
+	t.Helper()
 	if err := site.Create(t.Context(), h.Store, "", "", site.DefaultSettings("Acme"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +55,11 @@ func openHouse(t testing.TB, dir string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return houseOn(t, dir, engine)
+}
+
+func houseOn(t testing.TB, dir string, engine store.Store) *house {
+	t.Helper()
 	once := sync.OnceFunc(func() { engine.Close() })
 	t.Cleanup(once)
 	sealer, err := store.NewSealer(make([]byte, store.MasterKeySize))
@@ -230,7 +242,20 @@ func slicesRepeat(c Change, n int) (list []Change) {
 
 func TestAHundredWritersAndASealerLoseNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	racing(t, newHouse(t), 100)
+}
+
+func TestEightWritersAndASealerLoseNothingOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	engine, err := postgres.Open(t.Context(), postgres.Options{URL: storetest.Postgres(t), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	racing(t, furnished(t, houseOn(t, t.TempDir(), engine)), 8)
+}
+
+func racing(t *testing.T, h *house, writers int) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var sealing, writing sync.WaitGroup
 	for range 2 { // two nodes
@@ -242,7 +267,7 @@ func TestAHundredWritersAndASealerLoseNothing(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
+	for range writers {
 		writing.Go(func() {
 			for range 10 {
 				if err := h.Store.Update(t.Context(), "", func(tx store.Tx) error { return h.Record(t.Context(), tx, signIn) }); err != nil {
@@ -255,7 +280,7 @@ func TestAHundredWritersAndASealerLoseNothing(t *testing.T) {
 	stop()
 	sealing.Wait()
 	h.seal()
-	if r := h.verify(); !r.Whole() || r.Entries != 1000 || r.Unsealed != 0 {
+	if r := h.verify(); !r.Whole() || r.Entries != uint64(10*writers) || r.Unsealed != 0 {
 		t.Errorf("%s", r)
 	}
 }
@@ -400,7 +425,7 @@ func BenchmarkSeal(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		_ = h.Store.Update(b.Context(), "", func(tx store.Tx) error {
-			for range sealPage {
+			for range pageSize {
 				if err := h.Record(client(b.Context()), tx, signIn); err != nil {
 					return err
 				}
@@ -410,5 +435,5 @@ func BenchmarkSeal(b *testing.B) {
 		b.StartTimer()
 		h.seal()
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*sealPage), "µs/record")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*pageSize), "µs/record")
 }

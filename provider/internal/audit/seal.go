@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -18,7 +19,7 @@ const (
 	sealEvery = 300 * time.Millisecond
 	sealAll   = 10 * time.Second // also sites for which this process recorded nothing
 	settled   = 5 * time.Second  // after its last Record a site is looked at so long
-	sealPage  = 200              // records a commit
+	pageSize  = 200              // records a commit
 )
 
 // Run seals, counts and makes checkpoints until ctx ends, and then once more.
@@ -94,70 +95,76 @@ func (l *Log) due(ctx context.Context, everything bool) ([]string, error) {
 // is not in the chain, and nothing else decides.
 func (l *Log) Seal(ctx context.Context, path string) error {
 	for {
-		ids, err := l.unsealed(ctx, path)
+		p, err := l.unsealed(ctx, path)
+		if err == nil && len(p.records) > 0 {
+			err = l.sealPage(ctx, path, p)
+		}
 		if err != nil {
 			return fmt.Errorf("seal the audit log of %q: %w", path, err)
 		}
-		if len(ids) == 0 {
-			return nil
-		}
-		key, err := l.Keys.Secret(ctx, path, keys.SecretAudit)
-		if err != nil {
-			return err
-		}
-		if err := l.Store.Update(ctx, path, func(tx store.Tx) error { return seal(tx, key, ids) }); err != nil {
-			return fmt.Errorf("seal the audit log of %q: %w", path, err)
-		}
-		if len(ids) < sealPage {
+		if len(p.records) < pageSize {
 			return nil
 		}
 	}
 }
 
-// unsealed lists a page of ids, in a View: a scan in the sealing transaction would
-// conflict with everybody who records.
-func (l *Log) unsealed(ctx context.Context, path string) (ids []string, err error) {
-	err = l.Store.View(ctx, path, func(tx store.Tx) error {
-		ids = ids[:0]
-		for item, err := range tx.Scan(store.UnsealedAudits.Kind, nil, nil) {
+// page is some unsealed records and the head of the chain at the same moment.
+type page struct {
+	head    store.AuditHead
+	records []store.UnsealedAudit
+}
+
+// unsealed reads a page in a View: a scan in the sealing transaction would conflict
+// with everybody who records.
+func (l *Log) unsealed(ctx context.Context, path string) (p page, err error) {
+	err = l.Store.View(ctx, path, func(tx store.Tx) (err error) {
+		p.records = p.records[:0]
+		for rec, err := range store.UnsealedAudits.All(tx, "") {
 			if err != nil {
 				return err
 			}
-			if ids = append(ids, string(item.Key)); len(ids) == sealPage {
-				return nil
+			if p.records = append(p.records, rec); len(p.records) == pageSize {
+				break
 			}
 		}
-		return nil
+		if len(p.records) > 0 {
+			p.head, err = loadHead(tx)
+		}
+		return err
 	})
-	return ids, err
+	return p, err
 }
 
-// seal appends the records to the chain, in the order of their ids.
-func seal(tx store.Tx, key []byte, ids []string) error {
-	head, err := loadHead(tx)
+// sealPage appends the page to the chain, in the order of its ids. The head is all
+// that its transaction reads: only sealing removes unsealed records, and always
+// moves the head, so while that stands the page is still true.
+func (l *Log) sealPage(ctx context.Context, path string, p page) error {
+	key, err := l.Keys.Secret(ctx, path, keys.SecretAudit)
 	if err != nil {
 		return err
 	}
-	if head.Sequence > 0 && !hmac.Equal(head.Stamp, headStamp(key, &head)) {
+	if p.head.Sequence > 0 && !hmac.Equal(p.head.Stamp, headStamp(key, &p.head)) {
 		return fmt.Errorf("the head of the chain is not ours: %w", store.ErrDamaged)
 	}
-	for _, id := range ids {
-		rec, err := store.UnsealedAudits.Get(tx, id)
-		if errors.Is(err, store.ErrNotFound) { // another node was quicker
-			continue
-		}
+	return l.Store.Update(ctx, path, func(tx store.Tx) error {
+		head, err := loadHead(tx)
 		if err != nil {
-			return fmt.Errorf("unsealed record %s: %w", id, err)
-		}
-		if err := extend(tx, key, &head, &rec); err != nil {
 			return err
 		}
-		if err := store.UnsealedAudits.Delete(tx, id); err != nil {
-			return err
+		if head.Sequence != p.head.Sequence || !bytes.Equal(head.Stamp, p.head.Stamp) { // another node was quicker
+			return nil
 		}
-	}
-	head.Stamp = headStamp(key, &head)
-	return store.AuditHeads.Put(tx, &head)
+		for i := range p.records {
+			if err := extend(tx, key, &head, &p.records[i]); err != nil {
+				return err
+			}
+			if err := store.UnsealedAudits.Delete(tx, p.records[i].ID); err != nil {
+				return err
+			}
+		}
+		head.Stamp = headStamp(key, &head)
+		return store.AuditHeads.Put(tx, &head)
+	})
 }
 
 func loadHead(tx store.Tx) (store.AuditHead, error) {
