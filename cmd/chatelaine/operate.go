@@ -85,13 +85,37 @@ func (c *applyCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	return withControl(ctx, t, cfg, !c.DryRun, func(ctl *control) error {
+	if c.DryRun {
+		remove, err := rehearse(cfg)
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
+	return withControl(ctx, t, cfg, true, func(ctl *control) error {
 		out, err := applySite(ctx, ctl, c.File, raw, c.Prune, c.DryRun)
 		if err == nil {
 			out.print(t)
 		}
 		return err
 	})
+}
+
+// rehearse lets a dry run of a first file happen in an empty store that is thrown
+// away: nothing is made where there is nothing yet.
+func rehearse(cfg *config) (remove func(), err error) {
+	missing, err := storeIsMissing(cfg)
+	if err != nil || !missing {
+		return func() {}, err
+	}
+	dir, err := os.MkdirTemp("", "chatelaine-dry-run-")
+	if err != nil {
+		return nil, fmt.Errorf("make a throw-away folder: %w", err)
+	}
+	cfg.data, cfg.masterKeyFile, cfg.auditCheckpoints = dir, filepath.Join(dir, "master.key"), filepath.Join(dir, "checkpoints")
+	cfg.masterKey = secret{}
+	cfg.database.hide("bolt://" + filepath.Join(dir, "chatelaine.db"))
+	return func() { _ = os.RemoveAll(dir) }, nil
 }
 
 func applySite(ctx context.Context, ctl *control, name string, raw []byte, prune, dryRun bool) (applied, error) {
