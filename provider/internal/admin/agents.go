@@ -226,7 +226,7 @@ func (a *Admin) setPassword(ctx context.Context, in setPasswordInput, _ *call) (
 		if err := store.Agents.Put(tx, &rec); err != nil {
 			return err
 		}
-		if out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "password_set"); err != nil {
+		if out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "password_set", operator(ctx)); err != nil {
 			return err
 		}
 		return a.record(ctx, tx, audit.PasswordChange, audit.Ref{Type: "agent", ID: rec.ID}, Change{})
@@ -245,10 +245,8 @@ func (a *Admin) endSessions(ctx context.Context, in agentInput, _ *call) (any, e
 		if err != nil {
 			return err
 		}
-		if out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "ended_by_operator"); err != nil {
-			return err
-		}
-		return a.record(ctx, tx, "agent.end_sessions", audit.Ref{Type: "agent", ID: rec.ID}, Change{})
+		out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "ended_by_operator", operator(ctx)) // audited there
+		return err
 	})
 	return out, err
 }

@@ -350,7 +350,7 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 	}
 	for _, e := range p.agents {
 		if e.after == nil {
-			if _, err := a.Sessions.EndAll(ctx, tx, s, e.before.ID, "agent_deleted"); err != nil {
+			if _, err := a.Sessions.EndAll(ctx, tx, s, e.before.ID, "agent_deleted", operator(ctx)); err != nil {
 				return err
 			}
 		}
