@@ -33,6 +33,13 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 	}
 	defer slot.Release()
 	limits := x.Throttle.limits(s)
+	if limits.account() {
+		done, err := x.turns.take(ctx, s.Path+"\x00"+typed.email)
+		if err != nil {
+			return outcome{}, fmt.Errorf("wait for the account's turn: %w", errors.Join(web.ErrBusy, err))
+		}
+		defer done()
+	}
 	seen, err := x.reserve(ctx, s, limits, typed.email)
 	if err != nil {
 		return outcome{}, err

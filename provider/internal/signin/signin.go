@@ -59,6 +59,7 @@ type Options struct {
 // SignIn answers the routes.
 type SignIn struct {
 	Options
+	turns turns
 	mu    sync.Mutex
 	kinds map[string]kindsInUse // by site path
 }
