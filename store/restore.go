@@ -33,12 +33,9 @@ var Restorations = Table[Restoration]{Kind: "restoration", Key: func(*Restoratio
 // RestorationKey is the key of the site's Restoration.
 const RestorationKey = "site"
 
-// RevocationCounter numbers the feed's entries.
-const RevocationCounter = "revocation"
-
 // AppendRevocation gives the entry the feed's next number and stores it.
 func AppendRevocation(tx Tx, r *Revocation) error {
-	n, err := Next(tx, RevocationCounter)
+	n, err := Next(tx, RevocationSequence)
 	if err != nil {
 		return err
 	}
@@ -175,9 +172,9 @@ func (in *restorer) void(tx Tx) error {
 	if err := Restorations.Put(tx, &Restoration{At: in.now, Epoch: last.Epoch + 1}); err != nil {
 		return err
 	}
-	_, err = Counters.Get(tx, RevocationCounter)
+	_, err = Counters.Get(tx, RevocationSequence)
 	if isNotFound(err) { // none before the backup; perhaps some after it
-		err = Counters.Put(tx, &Counter{Name: RevocationCounter, Value: epochStep})
+		err = Counters.Put(tx, &Counter{Name: RevocationSequence, Value: epochStep})
 	}
 	if err != nil {
 		return err

@@ -37,8 +37,9 @@ func (t *tx) commit() error {
 	// Sent is sent: from here on the caller's giving up no longer counts.
 	ctx := context.WithoutCancel(t.ctx)
 	t.ctx = ctx
+	statements := batch.Len() // send puts more before them, and reads their answers
 	err := t.send(ctx, batch, func(r pgx.BatchResults) error {
-		for range batch.Len() {
+		for range statements {
 			if _, err := r.Exec(); err != nil {
 				return err
 			}
@@ -46,6 +47,7 @@ func (t *tx) commit() error {
 		return nil
 	})
 	if errors.Is(err, errLost) || errors.Is(err, context.DeadlineExceeded) {
+		t.end() // or those who hold all connections would wait for one more
 		return t.s.resolve(ctx, id)
 	}
 	return err
