@@ -57,7 +57,25 @@ const crashSite = `sites:
 // serving is one life of the server.
 type serving struct {
 	cmd *exec.Cmd
-	log bytes.Buffer
+	log lockedLog
+}
+
+// lockedLog is what the server says, read while it still speaks.
+type lockedLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func startServing(t *testing.T, binary, dir, address string) *serving {
