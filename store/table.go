@@ -87,6 +87,11 @@ func (t Table[T]) Put(tx Tx, rec *T) error {
 	if err != nil {
 		return err
 	}
+	return t.write(tx, key, rec, old)
+}
+
+// write puts rec where old was, if it was there.
+func (t Table[T]) write(tx Tx, key string, rec, old *T) error {
 	for _, l := range t.Lookups {
 		if err := t.index(tx, l, key, rec, old); err != nil {
 			return err

@@ -75,7 +75,8 @@ func (h *refreshHandler) family(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return fmt.Errorf("load grant: %w", err)
 	}
-	x.grant, x.trace = &g, true
+	was := g
+	x.grant, x.before, x.trace = &g, &was, true
 	if g.ClientID != x.client.ID || g.Revoked || !x.now.Before(g.Expires) || !x.now.Before(g.End) {
 		return invalid
 	}
@@ -163,7 +164,7 @@ func (h *refreshHandler) PopulateTokenEndpointResponse(ctx context.Context, _ fo
 	out.SetTokenType("bearer")
 	out.SetExtra("refresh_token", x.rotate())
 	x.grant.Expires = x.idleEnd()
-	if err := store.Grants.Put(x.tx, x.grant); err != nil {
+	if err := store.Grants.Replace(x.tx, x.before, x.grant); err != nil {
 		return fmt.Errorf("write the grant: %w", err)
 	}
 	if x.fresh == nil {

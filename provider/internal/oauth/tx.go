@@ -32,7 +32,9 @@ type exchange struct {
 	tx    store.Tx
 	code  *store.Code
 	grant *store.Grant
-	agent *store.Agent
+	// before is grant as it was read; nil for a new family.
+	before *store.Grant
+	agent  *store.Agent
 	// scopes and resource are this answer's: what was granted, or less.
 	scopes   []string
 	resource string
@@ -63,11 +65,11 @@ func (x *exchange) audience() string { return audience(x.site, x.client, x.resou
 
 // transact runs an exchange in one Update and returns its answer after the
 // commit. A refusal leaves nothing behind, unless it says that it must.
-func (o *OAuth) transact(ctx context.Context, grantType string, base exchange) (*tokenAnswer, error) {
+func (o *OAuth) transact(ctx context.Context, grantType string, base *exchange) (*tokenAnswer, error) {
 	var answer *tokenAnswer
 	var refusal error
 	err := o.Store.Update(ctx, base.site.Path, func(tx store.Tx) (err error) {
-		x := base
+		x := *base
 		x.tx, answer, refusal = tx, nil, nil
 		if x.proof != nil {
 			if err := x.proof.spend(tx); err != nil {
@@ -113,7 +115,7 @@ func (o *OAuth) recordRefusal(ctx context.Context, x *exchange, refusal error) e
 }
 
 // countRefusal counts one that concerns nobody we know.
-func (o *OAuth) countRefusal(x exchange, err error) error {
+func (o *OAuth) countRefusal(x *exchange, err error) error {
 	if isRefusal(err) {
 		o.Audit.Count(x.site.Path, audit.Event{Action: audit.TokenRefused, Result: audit.Refused, Actor: clientRef(x.client), Reason: reasonOf(err)})
 	}
