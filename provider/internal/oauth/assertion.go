@@ -82,6 +82,9 @@ func (o *OAuth) checkAssertion(ctx context.Context, s *site.Site, given credenti
 		return nil, nil, err
 	}
 	header := signed.Signatures[0].Protected
+	if _, critical := header.ExtraHeaders["crit"]; critical || header.ExtraHeaders["b64"] != nil {
+		return nil, nil, ErrInvalidClient
+	}
 	key, err := o.clientKey(ctx, s, c, header)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrInvalidClient, err)

@@ -49,6 +49,9 @@ func (o *OAuth) authorize(w http.ResponseWriter, r *http.Request) error {
 // resume is GET /oauth/authorize/{id}: the sign-in has come to its end, or the
 // agent has left it.
 func (o *OAuth) resume(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodHead { // it must not issue anything
+		return web.ErrMethod
+	}
 	flow, a, err := o.flow(r)
 	if err != nil {
 		return err

@@ -87,9 +87,14 @@ func ours(err error) error {
 		}
 	}
 	for _, row := range refusals {
-		if row.OAuth == theirs.ErrorField {
-			return errors.Join(row.Err, err)
+		if row.OAuth != theirs.ErrorField {
+			continue
 		}
+		joined := errors.Join(row.Err, err)
+		if theirs.HintField != "" { // says which of the two sides' values differ, and no value
+			return web.Public(joined, theirs.HintField)
+		}
+		return joined
 	}
 	return err
 }

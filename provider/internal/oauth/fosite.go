@@ -67,6 +67,7 @@ func (o *OAuth) exchange(ctx context.Context, grantType string, x *exchange) (*t
 		}
 	}
 	response := fosite.NewAccessResponse()
+	x.trace = false // from here on something is written: only all of it, or nothing
 	for _, h := range handlers {
 		if err := h.PopulateTokenEndpointResponse(ctx, request, response); err != nil && !errors.Is(err, fosite.ErrUnknownRequest) {
 			return nil, ours(err)

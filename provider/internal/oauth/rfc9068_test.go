@@ -115,6 +115,11 @@ func TestAResourceIsOneOfTheSitesAndTheClients(t *testing.T) {
 	h.refresh("RP", a.text("refresh_token"), "resource", testIssuer).wantError(t, http.StatusBadRequest, "invalid_target")
 	h.changeClient("RP", func(c *store.Client) { c.Resources = []string{"https://elsewhere.example"} })
 	h.refresh("RP", a.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_target")
+	if a := h.tokens("RP", callback); payload(t, a.text("access_token"))["aud"] != testIssuer {
+		t.Errorf("without resource and default: %s", a.Body)
+	}
+	h.changeClient("RP", func(c *store.Client) { c.DefaultResource = "https://gone.example" })
+	h.tokenPost("RP", url.Values{"grant_type": {grantClient}}).wantError(t, http.StatusBadRequest, "invalid_target")
 }
 
 func TestAnOpaqueTokenIsStoredByItsHashAndDiesWithItsFamily(t *testing.T) {

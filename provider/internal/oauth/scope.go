@@ -114,15 +114,15 @@ func clientScopes(c *store.Client, text string) ([]string, error) {
 }
 
 // targetFor checks the resource parameter (RFC 8707): a resource of the site
-// that the client may ask for, compared byte by byte. Empty: none was asked for.
+// that the client may ask for, compared byte by byte. Empty: the client's default,
+// which must still be there too.
 func targetFor(s *site.Site, c *store.Client, resource string) error {
-	if resource == "" {
-		return nil
+	if resource == "" && c.DefaultResource == "" {
+		return nil // the issuer
 	}
+	resource = audience(s, c, resource)
 	_, ours := s.Resources[resource]
-	if resource == s.Issuer {
-		ours = true
-	}
+	ours = ours || resource == s.Issuer
 	mayAsk := len(c.Resources) == 0 || resource == c.DefaultResource || slices.Contains(c.Resources, resource)
 	if !ours || !mayAsk {
 		return web.Public(ErrInvalidTarget, "resource is not one that this client may ask for")
