@@ -118,8 +118,18 @@ func covers(scopes []string, permission string, firstParty bool) bool {
 	return firstParty && slices.Contains(scopes, scopeChat) || slices.Contains(scopes, permission)
 }
 
-// named are the permissions among scopes.
-func named(scopes []string) []string { return filter(scopes, policy.ValidPermission) }
+// named are the permissions among scopes. Every permission has a dot.
+func named(scopes []string) []string {
+	return filter(scopes, func(s string) bool { return strings.Contains(s, ".") && policy.ValidPermission(s) })
+}
+
+// encode writes the claims of a token with one audience, as all of ours are.
+func (c *AccessClaims) encode() ([]byte, error) {
+	return json.Marshal(struct {
+		Audience string `json:"aud"` // takes the place of the list
+		*AccessClaims
+	}{c.Audience[0], c})
+}
 
 func filter(list []string, keep func(string) bool) []string {
 	var out []string

@@ -10,7 +10,7 @@ import (
 // 4.4). A JWT is not stored, so there is nothing to write: no transaction, and
 // the token is counted by client and minute. An opaque token, or an assertion
 // that must be spent, takes one.
-func (o *OAuth) clientCredentials(ctx context.Context, x exchange) (*tokenAnswer, error) {
+func (o *OAuth) clientCredentials(ctx context.Context, x *exchange) (*tokenAnswer, error) {
 	var err error
 	x.resource = x.form.Get("resource")
 	if err := targetFor(x.site, x.client, x.resource); err != nil {
@@ -23,7 +23,7 @@ func (o *OAuth) clientCredentials(ctx context.Context, x exchange) (*tokenAnswer
 	if x.proof != nil || x.site.Resources[x.audience()].AccessTokenFormat == "opaque" {
 		return o.transact(ctx, grantClient, x)
 	}
-	answer, err := o.exchange(withExchange(ctx, &x), grantClient, &x)
+	answer, err := o.exchange(withExchange(ctx, x), grantClient, x)
 	if err != nil {
 		return nil, o.countRefusal(x, err)
 	}

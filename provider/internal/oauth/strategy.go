@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -60,7 +59,7 @@ func (t *tokenStrategy) GenerateAccessToken(ctx context.Context, _ fosite.Reques
 	} else {
 		x.claims = clientClaims(x.site, x.client, x.scopes, x.audience(), x.now)
 	}
-	payload, err := json.Marshal(&x.claims)
+	payload, err := x.claims.encode()
 	if err != nil {
 		return "", "", fmt.Errorf("encode access token: %w", err)
 	}

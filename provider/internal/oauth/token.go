@@ -39,7 +39,7 @@ func (o *OAuth) issue(r *http.Request, s *site.Site) (*tokenAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := exchange{site: s, client: client, form: form, proof: proof, now: o.Now().UTC(), ip: web.ClientIP(r.Context())}
+	x := &exchange{site: s, client: client, form: form, proof: proof, now: o.Now().UTC(), ip: web.ClientIP(r.Context())}
 	grantType := form.Get("grant_type")
 	if err := o.checkGrant(client, grantType); err != nil {
 		return nil, o.countRefusal(x, err)
