@@ -53,17 +53,22 @@ func metricsServer(registry *prometheus.Registry, l zerolog.Logger) *http.Server
 	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes, ErrorLog: errorLog(l)}
 }
 
-// newLog writes to standard error: JSON, or lines for people on a terminal.
-func newLog(t *terminal, c *config) zerolog.Logger {
-	out := t.err
+// newLog writes to standard error: JSON, or lines for people on a terminal. end
+// writes what is still kept.
+func newLog(t *terminal, c *config) (log zerolog.Logger, end func()) {
+	var out io.Writer
 	if c.logFormat == "console" || c.logFormat == "auto" && isTerminal(t.err) {
 		out = zerolog.ConsoleWriter{Out: t.err, TimeFormat: time.DateTime, NoColor: !isTerminal(t.err) || os.Getenv("NO_COLOR") != ""}
+		end = func() {}
+	} else {
+		gathered := newGatheredLog(t.err)
+		out, end = gathered, gathered.start()
 	}
 	level, err := zerolog.ParseLevel(c.logLevel)
 	if err != nil {
 		level = zerolog.InfoLevel
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger()
+	return zerolog.New(out).Level(level).With().Timestamp().Logger(), end
 }
 
 // errorLog takes what net/http has to say, which is about broken connections:

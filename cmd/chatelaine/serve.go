@@ -65,12 +65,14 @@ type server struct {
 	metrics  net.Listener
 	control  net.Listener
 	stop     func() error // ends the background work
+	endLog   func()       // writes what is left of the log
 }
 
 // openServer takes the ports before it opens the store, so that a port in use is
 // known at once, and the control socket after it, since the store is the lock.
 func openServer(ctx context.Context, t *terminal, cfg *config) (*server, error) {
-	s := &server{cfg: cfg, t: t, log: newLog(t, cfg), registry: prometheus.NewRegistry()}
+	s := &server{cfg: cfg, t: t, registry: prometheus.NewRegistry()}
+	s.log, s.endLog = newLog(t, cfg)
 	for _, w := range cfg.warnings {
 		s.log.Warn().Msg(w)
 	}
@@ -117,6 +119,7 @@ func listenOn(ctx context.Context, name, address string) (net.Listener, error) {
 
 // close gives everything back that openServer took.
 func (s *server) close() error {
+	defer s.endLog()
 	var faults []error
 	for _, l := range []net.Listener{s.main, s.metrics, s.control} {
 		if l != nil {
