@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ory/fosite"
 
@@ -34,7 +33,7 @@ func (h idTokenHandler) PopulateTokenEndpointResponse(ctx context.Context, _ fos
 	if alg == "" {
 		alg = keys.RS256
 	}
-	payload, err := json.Marshal(x.idClaims(keys.AtHash(alg, out.GetAccessToken())))
+	payload, err := x.idPayload(keys.AtHash(alg, out.GetAccessToken()))
 	if err != nil {
 		return fmt.Errorf("encode ID token: %w", err)
 	}
@@ -54,36 +53,60 @@ func (idTokenHandler) CanHandleTokenEndpointRequest(_ context.Context, r fosite.
 	return r.GetGrantTypes().ExactOne(grantCode) || r.GetGrantTypes().ExactOne(grantRefresh)
 }
 
-// idClaims are an ID token's (OpenID Connect Core, section 2). There is one
-// audience, so there is no azp. A refreshed one says when and how the agent
-// signed in then, and has no nonce (section 12.2). What the scopes profile,
-// email, address and phone give is at userinfo; roles and groups stand here too,
-// and so does what the claims parameter asked for.
-func (x *exchange) idClaims(atHash string) map[string]any {
+// idClaims are those that every ID token has (OpenID Connect Core, section 2).
+// There is one audience, so there is no azp. A refreshed one says when and how
+// the agent signed in then, and has no nonce (section 12.2).
+type idClaims struct {
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience string   `json:"aud"`
+	Expires  int64    `json:"exp"`
+	IssuedAt int64    `json:"iat"`
+	AuthTime int64    `json:"auth_time"`
+	Nonce    string   `json:"nonce,omitempty"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	SID      string   `json:"sid,omitempty"`
+	AtHash   string   `json:"at_hash"`
+}
+
+// idPayload is an ID token's payload. What is known of the person comes behind
+// the protocol's claims, and none of it has one of their names.
+func (x *exchange) idPayload(atHash string) ([]byte, error) {
 	a := &x.grant.Authorization
-	life := time.Duration(x.site.Lifetimes.IDToken) * time.Second
-	claims := map[string]any{}
-	asked := requestedClaims(a.Claims, "id_token")
+	payload, err := json.Marshal(idClaims{
+		Issuer: x.site.Issuer, Subject: a.AgentID, Audience: a.ClientID, IssuedAt: x.now.Unix(), Expires: x.now.Add(seconds(x.site.Lifetimes.IDToken)).Unix(),
+		AuthTime: a.AuthTime.Unix(), Nonce: x.nonce, ACR: a.ACR, AMR: a.AMR, SID: a.SID, AtHash: atHash,
+	})
+	person := x.idPerson()
+	if err != nil || len(person) == 0 {
+		return payload, err
+	}
+	more, err := json.Marshal(person)
+	if err != nil {
+		return nil, err
+	}
+	payload[len(payload)-1] = ','
+	return append(payload, more[1:]...), nil
+}
+
+// idPerson are the claims about the agent. What the scopes profile, email,
+// address and phone give is at userinfo; roles and groups stand here too, and so
+// does what the claims parameter asked for.
+func (x *exchange) idPerson() map[string]any {
+	asked := requestedClaims(x.grant.Claims, "id_token")
+	var person map[string]any
 	for _, c := range personClaims {
 		byScope := (c.scope == scopeRoles || c.scope == scopeGroups) && slices.Contains(x.scopes, c.scope)
 		if !byScope && !(asked[c.name] && inCeiling(x.client, c.scope)) {
 			continue
 		}
 		if v := c.value(x.agent); v != nil {
-			claims[c.name] = v
+			if person == nil {
+				person = map[string]any{}
+			}
+			person[c.name] = v
 		}
 	}
-	claims["iss"], claims["sub"], claims["aud"] = x.site.Issuer, a.AgentID, a.ClientID
-	claims["iat"], claims["exp"] = x.now.Unix(), x.now.Add(life).Unix()
-	claims["auth_time"], claims["sid"], claims["at_hash"] = a.AuthTime.Unix(), a.SID, atHash
-	if a.ACR != "" {
-		claims["acr"] = a.ACR
-	}
-	if len(a.AMR) > 0 {
-		claims["amr"] = a.AMR
-	}
-	if x.nonce != "" {
-		claims["nonce"] = x.nonce
-	}
-	return claims
+	return person
 }
