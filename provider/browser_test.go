@@ -14,12 +14,12 @@ import (
 // browser is a person's browser without script: it keeps cookies, follows
 // redirects up to a URL that is not ours, and submits forms as they stand.
 type browser struct {
-	t      *testing.T
+	t      testing.TB
 	client *http.Client
 	stop   string // a redirect to a URL that begins so is not followed
 }
 
-func newBrowser(t *testing.T, stop string) *browser {
+func newBrowser(t testing.TB, stop string) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -57,7 +57,7 @@ const siteFile = `sites:
 
 // running is a whole house over real HTTP.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	issuer string
 	server *provider.Server
 	log    *lockedBuffer
@@ -65,7 +65,7 @@ type running struct {
 
 // start serves the company on loopback; callback is one more redirect URI of the
 // desk, or "".
-func start(t *testing.T, callback string) *running {
+func start(t testing.TB, callback string) *running {
 	t.Helper()
 	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "chatelaine.db")})
 	if err != nil {
@@ -75,7 +75,7 @@ func start(t *testing.T, callback string) *running {
 	return startOn(t, engine, callback)
 }
 
-func startOn(t *testing.T, engine store.Store, callback string) *running {
+func startOn(t testing.TB, engine store.Store, callback string) *running {
 	t.Helper()
 	h := &running{t: t, log: &lockedBuffer{}}
 	var handler http.Handler
