@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -22,9 +21,10 @@ type outcome struct {
 	cookie  string
 }
 
-// attempt judges one try in two commits: it is counted, then hashed outside any
-// transaction, then answered. Everything between is the same whoever was named,
-// and a refusal is answered at a deadline rather than when it is ready.
+// attempt judges one try: what is known is read, the password is hashed outside
+// any transaction, and one commit re-reads the counters and answers. Everything
+// between is the same whoever was named, and a refusal is answered at a deadline
+// rather than when it is ready.
 func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credentials) (outcome, error) {
 	ctx := r.Context()
 	slot, err := x.Passwords.Enter()
@@ -33,25 +33,15 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 	}
 	defer slot.Release()
 	limits := x.Throttle.limits(s)
-	if limits.account() {
-		done, err := x.turns.take(ctx, s.Path+"\x00"+typed.email)
-		if err != nil {
-			return outcome{}, fmt.Errorf("wait for the account's turn: %w", errors.Join(web.ErrBusy, err))
-		}
-		defer done()
-	}
-	seen, err := x.reserve(ctx, s, limits, typed.email)
+	seen, err := x.look(ctx, s, limits, typed.email)
 	if err != nil {
 		return outcome{}, err
 	}
 	if seen.wait > 0 {
-		x.Audit.Count(s.Path, audit.Event{Action: audit.SignInFailure, Result: audit.Refused, Reason: reasonNetwork})
+		x.countWait(s)
 		return outcome{wait: seen.wait}, nil
 	}
 	if err := slot.Turn(ctx); err != nil {
-		if failed := x.unjudged(ctx, s, limits, seen); failed != nil {
-			err = failed
-		}
 		return outcome{}, err
 	}
 	kinds, err := x.kindsInUse(ctx, s)
@@ -65,31 +55,28 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 	if err != nil {
 		return outcome{}, err
 	}
-	if out.step.Name == StepPassword {
+	if out.wait == 0 && out.step.Name == StepPassword {
 		wait(ctx, deadline.Sub(x.Now()))
 	}
 	return out, nil
 }
 
-// sighting is what the first transaction saw and the hash then proved.
+// sighting is what was seen before the hash, and what the hash then proved.
 type sighting struct {
 	try
+	email   string      // as it was typed, in its canonical form
 	agent   store.Agent // the zero Agent: nobody has this address
 	proven  bool        // the password is the agent's, and it counts
 	newHash string      // replaces one of an older kind; "" for none
 }
 
-// reserve counts the try and looks the agent up, in a transaction that writes
-// only if something is counted.
-func (x *SignIn) reserve(ctx context.Context, s *site.Site, limits limits, email string) (sighting, error) {
+// look reads the counters and the agent. It writes nothing: what counts is that
+// no answer is given before the try is counted, and that is conclude's.
+func (x *SignIn) look(ctx context.Context, s *site.Site, limits limits, email string) (sighting, error) {
 	var seen sighting
-	run := x.Store.View
-	if limits.account() || limits.network() {
-		run = x.Store.Update
-	}
-	err := run(ctx, s.Path, func(tx store.Tx) (err error) {
-		seen = sighting{}
-		if seen.try, err = limits.reserve(tx, email, web.ClientIP(ctx), x.Now()); err != nil || seen.wait > 0 {
+	err := x.Store.View(ctx, s.Path, func(tx store.Tx) (err error) {
+		seen = sighting{email: email}
+		if seen.try, err = limits.look(tx, email, web.ClientIP(ctx), x.Now()); err != nil || seen.wait > 0 {
 			return err
 		}
 		seen.agent, err = store.Agents.Find(tx, "email", email)
@@ -99,7 +86,7 @@ func (x *SignIn) reserve(ctx context.Context, s *site.Site, limits limits, email
 		return err
 	})
 	if err != nil {
-		return sighting{}, fmt.Errorf("count the attempt: %w", err)
+		return sighting{}, fmt.Errorf("look the account up: %w", err)
 	}
 	return seen, nil
 }
@@ -115,18 +102,6 @@ func (seen *sighting) judge(ctx context.Context, slot *password.Slot, pw string)
 	if seen.proven && rehash {
 		seen.newHash = slot.Hash(pw)
 	}
-}
-
-// unjudged gives the try back: an overload must not lock anyone out.
-func (x *SignIn) unjudged(ctx context.Context, s *site.Site, limits limits, seen sighting) error {
-	if ctx.Err() != nil || !limits.account() && !limits.network() {
-		return nil // who hangs up has had the try
-	}
-	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error { return limits.unjudged(tx, seen.try, x.Now()) })
-	if err != nil {
-		return fmt.Errorf("give the attempt back: %w", err)
-	}
-	return nil
 }
 
 // wait lets d pass, or less if nobody waits for the answer any more.

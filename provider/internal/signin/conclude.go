@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,19 +24,32 @@ const (
 	reasonNetwork  = "network_waits"
 )
 
-// conclude is the second transaction: what the try proved goes to Next, and what
-// Next says is done and recorded together.
+// conclude is the transaction that answers: what the try proved goes to Next, and
+// what Next says is done, counted and recorded together. It is finished also for
+// somebody who has hung up, or hanging up would make a guess free.
 func (x *SignIn) conclude(r *http.Request, s *site.Site, f flow, limits limits, seen sighting) (outcome, error) {
 	var out outcome
-	err := x.Store.Update(r.Context(), s.Path, func(tx store.Tx) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), concludeTime)
+	defer cancel()
+	r = r.WithContext(ctx)
+	before := seen
+	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
 		now := x.Now()
+		seen = before
+		if err := seen.again(ctx, tx, limits, now); err != nil {
+			return err
+		}
+		if seen.wait > 0 {
+			out = outcome{wait: seen.wait}
+			return nil
+		}
 		agent, err := current(tx, seen.agent)
 		if err != nil {
 			return err
 		}
 		signIn := f.SignIn
 		signIn.IP = ""
-		if ip := web.ClientIP(r.Context()); ip.IsValid() {
+		if ip := web.ClientIP(ctx); ip.IsValid() {
 			signIn.IP = ip.String()
 		}
 		if seen.proven && seen.samePassword(agent) {
@@ -46,21 +60,39 @@ func (x *SignIn) conclude(r *http.Request, s *site.Site, f flow, limits limits, 
 		case StepDone:
 			return x.finish(tx, r, s, limits, seen, agent, signIn, &out)
 		case StepRefused:
-			if err := limits.unjudged(tx, seen.try, now); err != nil {
-				return err
-			}
 			return x.record(tx, r, agent, audit.SignInRefused, audit.Refused, out.step.Reason)
 		default:
-			return x.fail(tx, r, seen, agent, now)
+			return x.fail(tx, r, limits, &seen, agent, now)
 		}
 	})
 	if err != nil {
 		return outcome{}, fmt.Errorf("conclude the sign-in: %w", err)
 	}
-	if out.step.Name == StepPassword && !seen.recorded() {
+	switch {
+	case out.wait > 0:
+		x.countWait(s)
+	case out.step.Name == StepPassword && !seen.recorded():
 		x.count(s, seen)
 	}
 	return out, nil
+}
+
+// concludeTime bounds the answering transaction, whoever still waits for it.
+const concludeTime = 10 * time.Second
+
+// again reads the counters as they are now: tries beside this one may have been
+// counted since, and then this one is answered as a waiting account's, even if
+// it is right.
+func (seen *sighting) again(ctx context.Context, tx store.Tx, limits limits, now time.Time) error {
+	refused := seen.refused
+	t, err := limits.look(tx, seen.email, web.ClientIP(ctx), now)
+	if err != nil {
+		return err
+	}
+	t.refused = t.refused || refused
+	seen.try = t
+	seen.proven = seen.proven && !t.refused
+	return nil
 }
 
 // current reads the agent again: much may have changed while the hash ran.
@@ -82,7 +114,7 @@ func (seen sighting) samePassword(agent store.Agent) bool {
 // finish starts the session. One that this browser had is replaced: nothing that
 // was planted or shared before the sign-in is worth anything after it.
 func (x *SignIn) finish(tx store.Tx, r *http.Request, s *site.Site, limits limits, seen sighting, agent store.Agent, signIn store.SignIn, out *outcome) (err error) {
-	if err := limits.succeeded(tx, seen.try, signIn.AuthTime); err != nil {
+	if err := limits.succeeded(tx, &seen.try); err != nil {
 		return err
 	}
 	if seen.newHash != "" && agent.PasswordHash == seen.agent.PasswordHash {
@@ -109,9 +141,14 @@ func (seen sighting) recorded() bool { return seen.agent.ID != "" && !seen.refus
 
 // fail leaves a trace. A try that is only counted takes a commit like the others
 // all the same, so that the time to answer does not tell them apart.
-func (x *SignIn) fail(tx store.Tx, r *http.Request, seen sighting, agent store.Agent, now time.Time) error {
+func (x *SignIn) fail(tx store.Tx, r *http.Request, limits limits, seen *sighting, agent store.Agent, now time.Time) error {
+	if !seen.refused {
+		if err := limits.failed(tx, &seen.try, now); err != nil {
+			return err
+		}
+	}
 	if !seen.recorded() {
-		return store.AllAttempts.Put(tx, &store.Attempts{Key: "noted:" + seen.account, Last: now, Expires: now.Add(time.Minute)})
+		return store.AllAttempts.Put(tx, &store.Attempts{Key: "noted:" + seen.account.Key, Last: now, Expires: now.Add(time.Minute)})
 	}
 	if err := x.record(tx, r, seen.agent, audit.SignInFailure, audit.Refused, why(agent)); err != nil || !seen.locked {
 		return err
@@ -126,6 +163,11 @@ func (x *SignIn) count(s *site.Site, seen sighting) {
 		e.Reason = reasonWaits
 	}
 	x.Audit.Count(s.Path, e)
+}
+
+// countWait counts a try of a network that has to wait: it was not judged.
+func (x *SignIn) countWait(s *site.Site) {
+	x.Audit.Count(s.Path, audit.Event{Action: audit.SignInFailure, Result: audit.Refused, Reason: reasonNetwork})
 }
 
 func why(agent store.Agent) string {

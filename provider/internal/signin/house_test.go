@@ -41,7 +41,10 @@ type house struct {
 	store  *counting
 	moved  atomic.Int64 // nanoseconds that the clock is ahead
 	hashes atomic.Int32
+	hashed atomic.Pointer[func()] // called after each hash
 	file   string
+
+	handler http.Handler
 }
 
 // counting counts the commits that wrote something, and can fail one.
@@ -150,7 +153,12 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	sessions := session.New(session.Options{Store: h.store, Keys: ring, Audit: log, Now: h.now})
-	o.passwords.Observe = func(string, time.Duration) { h.hashes.Add(1) }
+	o.passwords.Observe = func(string, time.Duration) {
+		h.hashes.Add(1)
+		if hook := h.hashed.Load(); hook != nil {
+			(*hook)()
+		}
+	}
 	h.x = New(Options{
 		Store: h.store, Sites: sites, Sessions: sessions, Audit: log, Web: surroundings,
 		Passwords: password.New(o.passwords), Throttle: o.throttle, Now: h.now,
@@ -158,7 +166,8 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 	mux := http.NewServeMux()
 	h.x.Routes(mux)
 	mux.Handle("GET /begin", surroundings.Page(h.begin))
-	server.Config.Handler = surroundings.Handler(sites.Handler(mux, surroundings.PageError))
+	h.handler = surroundings.Handler(sites.Handler(mux, surroundings.PageError))
+	server.Config.Handler = h.handler
 	server.Start()
 	t.Cleanup(server.Close)
 	h.update(func(tx store.Tx) {
@@ -290,6 +299,24 @@ func (b *browser) post(path string, fields ...string) answer {
 		form.Set(fields[i], fields[i+1])
 	}
 	return b.do(http.MethodPost, path, "application/x-www-form-urlencoded", form.Encode())
+}
+
+// hangUp sends a form and hangs up while the password is hashed.
+func (b *browser) hangUp(path string, form url.Values) {
+	b.h.t.Helper()
+	ctx, cancel := context.WithCancel(b.h.t.Context())
+	hook := func() { cancel() }
+	b.h.hashed.Store(&hook)
+	defer b.h.hashed.Store(nil)
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, b.h.url+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for name, value := range b.cookies() {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	b.h.handler.ServeHTTP(httptest.NewRecorder(), r)
+	if ctx.Err() == nil {
+		b.h.t.Fatal("nobody hung up: nothing was hashed")
+	}
 }
 
 // begin begins a sign-in and returns the path of its form.

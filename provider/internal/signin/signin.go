@@ -59,7 +59,6 @@ type Options struct {
 // SignIn answers the routes.
 type SignIn struct {
 	Options
-	turns turns
 	mu    sync.Mutex
 	kinds map[string]kindsInUse // by site path
 }

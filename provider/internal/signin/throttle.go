@@ -46,52 +46,64 @@ func waitAfter(count, limit int) time.Duration {
 	return min(firstWait<<min(count-limit, 10), longest)
 }
 
-// try is a sign-in that has been counted, or was not let through.
+// try is one sign-in against its counters.
 type try struct {
-	account string        // key of its counter
-	network string        // key of its counter
-	refused bool          // the account has to wait: whatever was typed is wrong
-	locked  bool          // this try, should it fail, was the one that locks
-	wait    time.Duration // the network has to wait so long
+	account, network store.Attempts // as they stand
+	refused          bool           // the account has to wait: whatever was typed is wrong
+	locked           bool           // this try failed, and was the one that locks
+	wait             time.Duration  // the network has to wait so long
 }
 
-// reserve counts a try before it is judged, so that no more than the limit are
-// judged however many come at once. An account that does not exist is counted
-// like one that does. A network that has to wait touches no account's counter.
-func (l limits) reserve(tx store.Tx, email string, ip netip.Addr, now time.Time) (try, error) {
-	t := try{account: store.AccountAttempts(email), network: store.NetworkAttempts(web.Network(ip))}
+// look reads the counters of an account, also of one that does not exist, and of
+// a network, and says whether they have to wait. It is asked twice: before the
+// hash, to save the work, and in the transaction that answers. Tries that were
+// hashed side by side are answered one after the other, each after the one
+// before was counted, so that no more than the limit are ever told anything,
+// on however many nodes they were judged.
+func (l limits) look(tx store.Tx, email string, ip netip.Addr, now time.Time) (t try, err error) {
+	t.account.Key, t.network.Key = store.AccountAttempts(email), store.NetworkAttempts(web.Network(ip))
 	if l.network() {
-		a, err := attempts(tx, t.network, now)
-		if err != nil {
+		if t.network, err = attempts(tx, t.network.Key, now); err != nil {
 			return t, err
 		}
-		if t.wait = a.Until.Sub(now); t.wait > 0 {
-			return t, nil
-		}
-		t.wait = 0
-		if err := count(tx, &a, now, waitAfter(a.Count+1, l.PerNetwork)); err != nil {
+		t.wait = max(0, t.network.Until.Sub(now))
+	}
+	if l.account() {
+		if t.account, err = attempts(tx, t.account.Key, now); err != nil {
 			return t, err
+		}
+		t.refused = now.Before(t.account.Until)
+	}
+	return t, nil
+}
+
+// failed counts a try that was judged and was wrong.
+func (l limits) failed(tx store.Tx, t *try, now time.Time) error {
+	if l.network() {
+		if err := count(tx, &t.network, now, waitAfter(t.network.Count+1, l.PerNetwork)); err != nil {
+			return err
 		}
 	}
 	if !l.account() {
-		return t, nil
+		return nil
 	}
-	a, err := attempts(tx, t.account, now)
-	if err != nil {
-		return t, err
+	if l.locks() && t.account.Count >= l.lockAfter { // the lock has run out
+		t.account = store.Attempts{Key: t.account.Key}
 	}
-	if now.Before(a.Until) {
-		t.refused = true
-		return t, nil
-	}
-	if l.locks() && a.Count >= l.lockAfter { // the lock has run out
-		a = store.Attempts{Key: a.Key}
-	}
-	wait := waitAfter(a.Count+1, l.PerAccount)
-	if l.locks() && a.Count+1 >= l.lockAfter {
+	wait := waitAfter(t.account.Count+1, l.PerAccount)
+	if l.locks() && t.account.Count+1 >= l.lockAfter {
 		wait, t.locked = max(wait, l.lock), true
 	}
-	return t, count(tx, &a, now, wait)
+	return count(tx, &t.account, now, wait)
+}
+
+// succeeded forgets the account's failures. The network's stay, or one's own
+// account would wash away the guessing of others.
+func (l limits) succeeded(tx store.Tx, t *try) error {
+	if t.account.Count == 0 {
+		return nil
+	}
+	return store.AllAttempts.Delete(tx, t.account.Key)
 }
 
 // attempts reads a counter; one that does not exist or has run out is zero.
@@ -115,40 +127,4 @@ func count(tx store.Tx, a *store.Attempts, now time.Time, wait time.Duration) er
 		a.Expires = now.Add(wait + longest)
 	}
 	return store.AllAttempts.Put(tx, a)
-}
-
-// succeeded forgets the account's failures and gives the network back this try:
-// its other failures stay, or one's own account would wash away the guessing of
-// others.
-func (l limits) succeeded(tx store.Tx, t try, now time.Time) error {
-	if l.account() {
-		if err := store.AllAttempts.Delete(tx, t.account); err != nil {
-			return err
-		}
-	}
-	return giveBack(tx, t.network, l.network(), now)
-}
-
-// unjudged gives back a try that was counted and could not be judged.
-func (l limits) unjudged(tx store.Tx, t try, now time.Time) error {
-	if err := giveBack(tx, t.account, l.account() && !t.refused, now); err != nil {
-		return err
-	}
-	return giveBack(tx, t.network, l.network(), now)
-}
-
-func giveBack(tx store.Tx, key string, counted bool, now time.Time) error {
-	if !counted {
-		return nil
-	}
-	a, err := attempts(tx, key, now)
-	if err != nil || a.Count == 0 {
-		return err
-	}
-	a.Count--
-	a.Until = time.Time{} // was set by this try: one that waits counts no other
-	if a.Count == 0 {
-		return store.AllAttempts.Delete(tx, key)
-	}
-	return store.AllAttempts.Put(tx, &a)
 }
