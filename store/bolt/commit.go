@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -33,6 +34,7 @@ const (
 const (
 	maxGroup      = 512
 	maxGroupBytes = 16 << 20
+	maxYields     = 2
 )
 
 // submit hands the request to the writer and waits for the durable answer. A
@@ -78,14 +80,22 @@ func (s *Store) write(h *history) {
 	}
 }
 
+// gather takes what is queued, lets whoever is ready to run do so, and takes
+// what that brought. A busy house so flushes once for many; where nobody else
+// runs it costs nothing.
 func (s *Store) gather(group []*request) []*request {
+	yielded := 0
 	for size := group[0].writes.Size; len(group) < maxGroup && size < maxGroupBytes; {
 		select {
 		case req := <-s.queue:
 			size += req.writes.Size
 			group = append(group, req)
 		default:
-			return group
+			if yielded == maxYields {
+				return group
+			}
+			yielded++
+			runtime.Gosched()
 		}
 	}
 	return group
