@@ -29,6 +29,9 @@ type Agent struct {
 	PasswordHash    string    `json:"password_hash,omitempty"` // PHC string
 	PasswordChanged time.Time `json:"password_changed,omitzero"`
 	TOTPSeed        []byte    `json:"totp_seed,omitempty"` // sealed
+	// FactorGrace is when a role first demanded a second factor of this agent, at
+	// a sign-in: the days of grace count from it.
+	FactorGrace time.Time `json:"factor_grace,omitzero"`
 
 	Roles       []string `json:"roles,omitempty"`       // role keys, sorted
 	Departments []string `json:"departments,omitempty"` // department keys, sorted

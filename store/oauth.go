@@ -62,16 +62,18 @@ var Clients = Table[Client]{Kind: "client", Key: func(c *Client) string { return
 // Authorization is what a person granted: the facts that a code carries to the
 // token endpoint and that every refresh of its family repeats.
 type Authorization struct {
-	ClientID  string          `json:"client"`
-	AgentID   string          `json:"agent"`
-	SID       string          `json:"sid"`
-	Scopes    []string        `json:"scopes"`              // granted
-	Resources []string        `json:"resources,omitempty"` // RFC 8707, each of the site's
-	AuthTime  time.Time       `json:"auth_time"`
-	AMR       []string        `json:"amr,omitempty"`
-	ACR       string          `json:"acr,omitempty"`
-	Nonce     string          `json:"nonce,omitempty"`
-	Claims    json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
+	ClientID  string    `json:"client"`
+	AgentID   string    `json:"agent"`
+	SID       string    `json:"sid"`
+	Scopes    []string  `json:"scopes"`              // granted
+	Resources []string  `json:"resources,omitempty"` // RFC 8707, each of the site's
+	AuthTime  time.Time `json:"auth_time"`
+	AMR       []string  `json:"amr,omitempty"`
+	ACR       string    `json:"acr,omitempty"`
+	// Remembered is the session's: a remembered device stood in for a factor.
+	Remembered bool            `json:"remembered,omitempty"`
+	Nonce      string          `json:"nonce,omitempty"`
+	Claims     json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
 }
 
 // Code is an authorization code. Key: hex SHA-256 of the code. It is deleted when

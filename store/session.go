@@ -5,18 +5,21 @@ import "time"
 // Session is one browser's signed-in time. Its key is the SHA-256 of the
 // cookie's value; SID is its public name, in tokens and on the feed.
 type Session struct {
-	Hash      string    `json:"hash"` // hex SHA-256 of the cookie value
-	SID       string    `json:"sid"`
-	AgentID   string    `json:"agent"`
-	AuthTime  time.Time `json:"auth_time"`
-	AMR       []string  `json:"amr,omitempty"` // RFC 8176
-	ACR       string    `json:"acr,omitempty"`
-	IP        string    `json:"ip,omitempty"` // latest browser address
-	UserAgent string    `json:"user_agent,omitempty"`
-	Created   time.Time `json:"created"`
-	Seen      time.Time `json:"seen"`    // moved on at most once a minute
-	Expires   time.Time `json:"expires"` // the earlier of idle and absolute end
-	End       time.Time `json:"end"`     // absolute end
+	Hash     string    `json:"hash"` // hex SHA-256 of the cookie value
+	SID      string    `json:"sid"`
+	AgentID  string    `json:"agent"`
+	AuthTime time.Time `json:"auth_time"`
+	AMR      []string  `json:"amr,omitempty"` // RFC 8176
+	ACR      string    `json:"acr,omitempty"`
+	// Remembered says that a remembered device stood in for the second factor: it
+	// meets the site's demand for one and is no proof of one (amr and acr).
+	Remembered bool      `json:"remembered,omitempty"`
+	IP         string    `json:"ip,omitempty"` // latest browser address
+	UserAgent  string    `json:"user_agent,omitempty"`
+	Created    time.Time `json:"created"`
+	Seen       time.Time `json:"seen"`    // moved on at most once a minute
+	Expires    time.Time `json:"expires"` // the earlier of idle and absolute end
+	End        time.Time `json:"end"`     // absolute end
 }
 
 // Sessions are found by "sid" (unique) and "agent".
@@ -41,6 +44,19 @@ type SignIn struct {
 	AgentID  string    `json:"agent,omitempty"` // set by the first factor
 	AMR      []string  `json:"amr,omitempty"`
 	AuthTime time.Time `json:"auth_time,omitzero"`
+
+	// Return is where the browser goes at the end, a path of this host with its
+	// query, for what is not an authorization request; then Query is empty.
+	Return string `json:"return,omitempty"`
+	// ACR is the least that is wanted: aal2 or phr; empty asks nothing. Who cannot
+	// do it is signed in all the same, and whoever asked decides.
+	ACR string `json:"want_acr,omitempty"`
+	// AgentHint is who has to sign in again, by ID; empty: anybody may.
+	AgentHint string `json:"agent_hint,omitempty"`
+	// Fresh says that no remembered device takes the place of a factor.
+	Fresh bool `json:"fresh,omitempty"`
+	// Remembered is Session's: a remembered device has stood in.
+	Remembered bool `json:"remembered,omitempty"`
 }
 
 // SignIns holds the half-done ones.

@@ -14,6 +14,7 @@ var words = [...]string{
 	"openid", "profile", "offline_access", "chat", "phone", "admin", "pwd", "otp", "mfa", "hwk", "aal1", "aal2", "phr",
 	"administrators", "agents", "refresh_token", "authorization_code", "client_credentials", "ES256", "RS256", "EdDSA",
 	"success", "refused", "failed", "site", "subject", "visitor", "supervisors",
+	"return", "want_acr", "agent_hint", "fresh", "remembered", "factor_grace",
 }
 
 // wordNumber is a word's place, counted from 1.

@@ -70,12 +70,14 @@ func New(o Options) *Sessions {
 // Start is what a new session begins with. Times and addresses that are left out
 // are now and the request's.
 type Start struct {
-	AgentID   string
-	AMR       []string // RFC 8176
-	ACR       string
-	AuthTime  time.Time
-	IP        netip.Addr
-	UserAgent string
+	AgentID string
+	AMR     []string // RFC 8176
+	ACR     string
+	// Remembered says that a remembered device stood in for the second factor.
+	Remembered bool
+	AuthTime   time.Time
+	IP         netip.Addr
+	UserAgent  string
 	// Replaces is the session that the browser had, as Presented tells; it ends.
 	Replaces string
 }
@@ -146,7 +148,7 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	value = randomText(32)
 	now := x.Now().UTC()
 	rec = store.Session{
-		Hash: hash(value), SID: randomText(16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR,
+		Hash: hash(value), SID: randomText(16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered,
 		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {
