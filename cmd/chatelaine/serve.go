@@ -71,6 +71,7 @@ type server struct {
 // openServer takes the ports before it opens the store, so that a port in use is
 // known at once, and the control socket after it, since the store is the lock.
 func openServer(ctx context.Context, t *terminal, cfg *config) (*server, error) {
+	letGarbageGather()
 	s := &server{cfg: cfg, t: t, registry: prometheus.NewRegistry()}
 	s.log, s.endLog = newLog(t, cfg)
 	for _, w := range cfg.warnings {
@@ -196,6 +197,7 @@ func (s *server) serve(ctx context.Context) error {
 		servers = append(servers, m)
 	}
 	s.log.Info().Str("listen", s.main.Addr().String()).Str("public_url", s.cfg.publicURL).Str("version", version).Msg("answering")
+	go giveBack()
 	select {
 	case <-ctx.Done():
 		s.log.Info().Msg("stopping: finishing what is under way")
