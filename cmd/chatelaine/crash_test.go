@@ -26,10 +26,10 @@ import (
 	"time"
 )
 
-// kills is how often the server is killed: CHATELAINE_LONG=1 asks for the 200
+// kills is how often the server is killed: LONG_TESTS=1 asks for the 200
 // of the long mode.
 func kills() int {
-	if os.Getenv("CHATELAINE_LONG") != "" {
+	if os.Getenv("LONG_TESTS") != "" {
 		return 200
 	}
 	return 4

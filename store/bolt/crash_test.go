@@ -82,7 +82,7 @@ func writeUntilKilled(path string) int {
 func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	rounds := 8
-	if os.Getenv("CHATELAINE_LONG") != "" {
+	if os.Getenv("LONG_TESTS") != "" {
 		rounds = 200
 	}
 	path := filepath.Join(t.TempDir(), "db")
