@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // The whole handler without a network: what the product itself costs.
 
 func benchmark(b *testing.B, make func(h *running) *http.Request) {
-	h := start(b, "")
+	h := start(b, storetest.Bolt, "")
 	host := strings.TrimPrefix(h.issuer, "http://")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -70,7 +72,7 @@ func BenchmarkUserinfo(b *testing.B) {
 }
 
 func BenchmarkSignIn(b *testing.B) {
-	h := start(b, "")
+	h := start(b, storetest.Bolt, "")
 	b.ReportAllocs()
 	for b.Loop() {
 		h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 const (
@@ -63,11 +66,22 @@ type running struct {
 	log    *lockedBuffer
 }
 
+// database is the PostgreSQL of the tests that run on both engines.
+var database storetest.Shared
+
+func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
+
 // start serves the company on loopback; callback is one more redirect URI of the
 // desk, or "".
-func start(t testing.TB, callback string) *running {
+func start(t testing.TB, on storetest.Engine, callback string) *running {
 	t.Helper()
-	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "chatelaine.db")})
+	var engine store.Store
+	var err error
+	if on == storetest.PostgreSQL {
+		engine, err = postgres.Open(t.Context(), postgres.Options{URL: database.URL(t), AllowAsync: true})
+	} else {
+		engine, err = bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "chatelaine.db")})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

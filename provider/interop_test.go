@@ -16,6 +16,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // lacking skips a test by name where the machine lacks something, and fails it
@@ -29,8 +31,11 @@ func lacking(t *testing.T, what string) {
 }
 
 func TestGoOIDCAndXOAuth2SignAnAgentIn(t *testing.T) {
-	t.Parallel()
-	h := start(t, "")
+	storetest.OnBothEngines(t, testGoOIDCAndXOAuth2SignAnAgentIn)
+}
+
+func testGoOIDCAndXOAuth2SignAnAgentIn(t *testing.T, on storetest.Engine) {
+	h := start(t, on, "")
 	ctx := t.Context()
 	discovered, err := oidc.NewProvider(ctx, h.issuer)
 	if err != nil {
@@ -116,7 +121,11 @@ func packages(t *testing.T, names ...string) string {
 }
 
 func TestNodesOpenIDClientWalksAWholeSession(t *testing.T) {
-	t.Parallel()
+	packages(t, "openid-client@6") // once, before both want it
+	storetest.OnBothEngines(t, testNodesOpenIDClientWalksAWholeSession)
+}
+
+func testNodesOpenIDClientWalksAWholeSession(t *testing.T, on storetest.Engine) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		lacking(t, "Node.js")
@@ -126,12 +135,12 @@ func TestNodesOpenIDClientWalksAWholeSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, fmt.Sprintf("walk-%d.mjs", os.Getpid())) // beside node_modules, where Node looks for imports
+	file := filepath.Join(dir, fmt.Sprintf("walk-%s-%d.mjs", on, os.Getpid())) // beside node_modules, where Node looks for imports
 	if err := os.WriteFile(file, script, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(file) })
-	h := start(t, "")
+	h := start(t, on, "")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	walk := exec.CommandContext(ctx, node, file, h.issuer, "desk", deskSecret, deskCallback)
@@ -188,7 +197,7 @@ func TestApachesModAuthOpenIDCLetsAnAgentIn(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	h := start(t, "http://"+address+"/protected/callback")
+	h := start(t, storetest.Bolt, "http://"+address+"/protected/callback")
 	root := t.TempDir()
 	for _, dir := range []string{root, filepath.Dir(root)} { // Apache's children run as another user
 		if err := os.Chmod(dir, 0o755); err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/chatelaine-id/chatelaine/provider/verify"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // tokens are what a client got.
@@ -87,7 +88,10 @@ func (h *running) backend() *verify.Client {
 var office = netip.MustParseAddr("127.0.0.1")
 
 func TestABackendTrustsATokenAndHearsOfItsEndWithinASecond(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testABackendTrustsATokenAndHearsOfItsEndWithinASecond)
+}
+
+func testABackendTrustsATokenAndHearsOfItsEndWithinASecond(t *testing.T, on storetest.Engine) {
 	ends := map[string]func(h *running, b *browser, got tokens){
 		"an administrator ends the sessions": func(h *running, _ *browser, _ tokens) {
 			h.control("agents/end-sessions", map[string]any{"email": "raj@acme.example"}, "")
@@ -116,7 +120,7 @@ func TestABackendTrustsATokenAndHearsOfItsEndWithinASecond(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := start(t, "")
+			h := start(t, on, "")
 			backend := h.backend()
 			got, b := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
 			token, err := backend.Token(t.Context(), got.Access)

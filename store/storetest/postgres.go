@@ -31,17 +31,32 @@ type Server struct {
 // StartPostgres is Postgres for tests that stop and start the server.
 func StartPostgres(t testing.TB) *Server {
 	t.Helper()
+	s := initPostgres(t, "max_connections=60\n")
+	t.Cleanup(s.remove)
+	s.Start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// initPostgres prepares a server that does not run yet. Whoever calls it removes
+// its folder.
+func initPostgres(t testing.TB, settings string) *Server {
+	t.Helper()
 	bin := postgresBin()
 	if bin == "" {
 		missing(t, "PostgreSQL's server programs (Debian: postgresql)")
 	}
 	s := &Server{t: t, bin: bin}
+	defer func() {
+		if t.Failed() {
+			s.remove()
+		}
+	}()
 	folder, err := os.MkdirTemp("", "chatelaine-postgres-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.folder = folder
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	if os.Geteuid() == 0 {
 		s.as = []string{"runuser", "-u", "postgres", "--"}
 		if err := exec.Command("runuser", "-u", "postgres", "--", "true").Run(); err != nil {
@@ -54,16 +69,16 @@ func StartPostgres(t testing.TB) *Server {
 	port := freePort(t)
 	s.run("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "-N", "--locale=C", "-E", "UTF8")
 	s.URL = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
-	options := fmt.Sprintf("listen_addresses='127.0.0.1'\nport=%d\nunix_socket_directories=''\nmax_connections=60\nshared_buffers=32MB\n", port)
+	options := fmt.Sprintf("listen_addresses='127.0.0.1'\nport=%d\nunix_socket_directories=''\nshared_buffers=32MB\n%s", port, settings)
 	config := exec.Command("tee", "-a", filepath.Join(s.data(), "postgresql.conf"))
 	config.Stdin = strings.NewReader(options)
 	if out, err := config.CombinedOutput(); err != nil {
 		t.Fatalf("configure: %v %s", err, out)
 	}
-	s.Start()
-	t.Cleanup(s.Stop)
 	return s
 }
+
+func (s *Server) remove() { _ = os.RemoveAll(s.folder) }
 
 func (s *Server) log() string { return filepath.Join(s.folder, "log") }
 
@@ -108,6 +123,9 @@ func (s *Server) run(name string, args ...string) {
 
 func postgresBin() string {
 	if path, err := exec.LookPath("initdb"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil { // its neighbours are where it really is
+			path = real
+		}
 		return filepath.Dir(path)
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")

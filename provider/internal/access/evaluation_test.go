@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // OpenID AuthZEN Authorization API 1.0.
@@ -42,8 +43,11 @@ func (h *house) wantAnswer(client, body, reason string) {
 const byID = `{"subject":{"type":"agent","id":"alice"},"action":{"name":"visitor.ban"},"resource":{"type":"conversation","id":"7"}}`
 
 func TestAVerdictByIDIsWhatTheAgentMayDoNow(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAVerdictByIDIsWhatTheAgentMayDoNow)
+}
+
+func testAVerdictByIDIsWhatTheAgentMayDoNow(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	h.wantAnswer("CHAT", byID, policy.ReasonAllowed)
 	h.wantAnswer("CHAT", strings.Replace(byID, "visitor.ban", "site.manage", 1), policy.ReasonPermission)
 	h.wantAnswer("CHAT", strings.Replace(byID, "alice", "nobody", 1), policy.ReasonSubjectInactive)
@@ -55,8 +59,11 @@ func TestAVerdictByIDIsWhatTheAgentMayDoNow(t *testing.T) {
 }
 
 func TestAVerdictByTokenNeedsNoSubject(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAVerdictByTokenNeedsNoSubject)
+}
+
+func testAVerdictByTokenNeedsNoSubject(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g := h.grant("CONF")
 	question := func(token string) string {
 		return `{"action":{"name":"visitor.ban"},"context":{"token":"` + token + `"}}`
@@ -79,8 +86,11 @@ func TestAVerdictByTokenNeedsNoSubject(t *testing.T) {
 }
 
 func TestAVerdictJudgesTheAddressThatTheBackendNames(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAVerdictJudgesTheAddressThatTheBackendNames)
+}
+
+func testAVerdictJudgesTheAddressThatTheBackendNames(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF")) // its session came from 203.0.113.7
 	h.changeSettings(func(s *store.Settings) {
 		s.Allowlist = store.Allowlist{Enabled: true, Console: true, Mobile: true, Entries: []store.AllowlistEntry{{CIDR: "203.0.113.0/24"}}}
@@ -101,8 +111,11 @@ func TestAVerdictJudgesTheAddressThatTheBackendNames(t *testing.T) {
 }
 
 func TestOnlyTheSitesOwnBackendsAreAnswered(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testOnlyTheSitesOwnBackendsAreAnswered)
+}
+
+func testOnlyTheSitesOwnBackendsAreAnswered(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	for name, c := range map[string]struct {
 		got  answered
 		code int
@@ -139,7 +152,7 @@ func (h *house) askBearer(token, body string) answered {
 
 func TestTheRequestIDComesBack(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	for sent, back := range map[string]bool{"bfe9eb29-ab87-4ca3-be83-a1d5d8305716": true, "a b": false, strings.Repeat("x", 200): false} {
 		r := httptest.NewRequest(http.MethodPost, testIssuer+"/access/v1/evaluation", strings.NewReader(byID))
 		r.Header.Set("Content-Type", "application/json")
@@ -152,8 +165,11 @@ func TestTheRequestIDComesBack(t *testing.T) {
 }
 
 func TestABatchTakesWhatItsItemsLeaveOutFromTheTop(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testABatchTakesWhatItsItemsLeaveOutFromTheTop)
+}
+
+func testABatchTakesWhatItsItemsLeaveOutFromTheTop(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	body := `{"subject":{"type":"agent","id":"alice"},"resource":{"type":"conversation","id":"7"},"evaluations":[{"action":{"name":"visitor.ban"}},{"action":{"name":"site.manage"}},{"action":{"name":"chat.monitor"},"subject":{"type":"agent","id":"nobody"}}]`
 	for options, want := range map[string]int{`}`: 3, `,"options":{"evaluations_semantic":"deny_on_first_deny"}}`: 2, `,"options":{"evaluations_semantic":"permit_on_first_permit"}}`: 1} {
 		a := h.askAt("/access/v1/evaluations", "CHAT", body+options)
@@ -168,8 +184,11 @@ func TestABatchTakesWhatItsItemsLeaveOutFromTheTop(t *testing.T) {
 }
 
 func TestAStoreThatFailsIsNoDecision(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAStoreThatFailsIsNoDecision)
+}
+
+func testAStoreThatFailsIsNoDecision(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	h.wantAnswer("CHAT", byID, policy.ReasonAllowed)
 	h.store.down.Store(true)
 	if a := h.ask("CHAT", byID); a.Code != http.StatusServiceUnavailable || a.JSON["decision"] != nil {
@@ -179,7 +198,7 @@ func TestAStoreThatFailsIsNoDecision(t *testing.T) {
 
 func TestTheConfigurationNamesTheEndpoints(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	a := h.do(httptest.NewRequest(http.MethodGet, testIssuer+"/.well-known/authzen-configuration", nil))
 	if a.JSON["policy_decision_point"] != testIssuer || a.JSON["access_evaluation_endpoint"] != testIssuer+"/access/v1/evaluation" {
 		t.Errorf("%d %s", a.Code, a.Body)
@@ -187,7 +206,7 @@ func TestTheConfigurationNamesTheEndpoints(t *testing.T) {
 }
 
 func BenchmarkEvaluation(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	body := `{"action":{"name":"visitor.ban"},"context":{"ip":"203.0.113.9","token":"` + h.token(h.grant("CONF")) + `"}}`
 	for b.Loop() {
 		h.ask("CHAT", body)

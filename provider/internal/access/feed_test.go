@@ -2,21 +2,18 @@ package access
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
-	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
-func newFeeds(t *testing.T) *Access {
+func newFeeds(t *testing.T, on storetest.Engine) *Access {
 	t.Helper()
-	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "feed.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := &house{t: t}
+	engine := h.open(on)
 	t.Cleanup(func() { engine.Close() })
 	a := New(Options{Store: engine})
 	t.Cleanup(a.Close)
@@ -42,8 +39,11 @@ func announce(t *testing.T, s store.Store, r store.Revocation) uint64 {
 func soon() time.Time { return time.Now().Add(5 * time.Minute) }
 
 func TestAFollowerHearsOfACommitWithinASecond(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testAFollowerHearsOfACommitWithinASecond)
+}
+
+func testAFollowerHearsOfACommitWithinASecond(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	announce(t, a.Store, store.Revocation{SID: "earlier", Before: time.Now(), Expires: soon()})
 	f, who, from, err := a.follow(t.Context(), "", "desk")
 	if err != nil {
@@ -66,8 +66,11 @@ func TestAFollowerHearsOfACommitWithinASecond(t *testing.T) {
 }
 
 func TestTheLastFollowerStopsThePolling(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testTheLastFollowerStopsThePolling)
+}
+
+func testTheLastFollowerStopsThePolling(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	f1, one, _, err := a.follow(t.Context(), "", "desk")
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +90,11 @@ func TestTheLastFollowerStopsThePolling(t *testing.T) {
 }
 
 func TestASlowFollowerIsDroppedAndOthersAreNot(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testASlowFollowerIsDroppedAndOthersAreNot)
+}
+
+func testASlowFollowerIsDroppedAndOthersAreNot(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	f, slow, _, err := a.follow(t.Context(), "", "slow")
 	if err != nil {
 		t.Fatal(err)
@@ -118,8 +124,11 @@ func TestASlowFollowerIsDroppedAndOthersAreNot(t *testing.T) {
 }
 
 func TestOneClientCannotTakeAllPlaces(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testOneClientCannotTakeAllPlaces)
+}
+
+func testOneClientCannotTakeAllPlaces(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	for range maxPerClient {
 		if _, _, _, err := a.follow(t.Context(), "", "greedy"); err != nil {
 			t.Fatal(err)
@@ -133,9 +142,10 @@ func TestOneClientCannotTakeAllPlaces(t *testing.T) {
 	}
 }
 
-func TestCloseEndsEveryFollower(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+func TestCloseEndsEveryFollower(t *testing.T) { storetest.OnBothEngines(t, testCloseEndsEveryFollower) }
+
+func testCloseEndsEveryFollower(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	f, who, _, err := a.follow(t.Context(), "", "desk")
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +159,11 @@ func TestCloseEndsEveryFollower(t *testing.T) {
 }
 
 func TestAFeedThatWentBackDropsItsFollowers(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testAFeedThatWentBackDropsItsFollowers)
+}
+
+func testAFeedThatWentBackDropsItsFollowers(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	announce(t, a.Store, store.Revocation{SID: "s", Before: time.Now(), Expires: soon()})
 	f, who, _, err := a.follow(t.Context(), "", "desk")
 	if err != nil {
@@ -186,8 +199,11 @@ func (s silentStore) View(ctx context.Context, path string, fn func(store.Tx) er
 }
 
 func TestAStoreThatFailsIsHeardAsSilence(t *testing.T) {
-	t.Parallel()
-	a := newFeeds(t)
+	storetest.OnBothEngines(t, testAStoreThatFailsIsHeardAsSilence)
+}
+
+func testAStoreThatFailsIsHeardAsSilence(t *testing.T, on storetest.Engine) {
+	a := newFeeds(t, on)
 	now := time.Now()
 	s := silentStore{a.Store, make(chan struct{})}
 	a.Store, a.Now = s, func() time.Time { return now }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // listener is a follower over real HTTP.
@@ -82,8 +83,11 @@ func (l *listener) upToReady(t *testing.T) []string {
 }
 
 func TestAFollowerGetsTheListThenReadyThenTheNews(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAFollowerGetsTheListThenReadyThenTheNews)
+}
+
+func testAFollowerGetsTheListThenReadyThenTheNews(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	now := time.Now()
 	announce(t, h.store, store.Revocation{SID: "a", Before: now, Expires: soon()})
 	announce(t, h.store, store.Revocation{SID: "expired", Before: now, Expires: now.Add(-time.Minute)})
@@ -110,8 +114,11 @@ func TestAFollowerGetsTheListThenReadyThenTheNews(t *testing.T) {
 }
 
 func TestTheFeedIsForTheSitesOwnBackends(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTheFeedIsForTheSitesOwnBackends)
+}
+
+func testTheFeedIsForTheSitesOwnBackends(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	for client, want := range map[string]int{"CHAT": 200, "CONF": 200, "EVIL": 403, "PUB": 401, "NOBODY": 401} {
 		if got := h.listen(client, "").status; got != want {
 			t.Errorf("%s: %d", client, got)
@@ -123,8 +130,11 @@ func TestTheFeedIsForTheSitesOwnBackends(t *testing.T) {
 }
 
 func TestAQuietFeedSaysThatItLives(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAQuietFeedSaysThatItLives)
+}
+
+func testAQuietFeedSaysThatItLives(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	h.access.keepAlive = 50 * time.Millisecond
 	l := h.listen("CHAT", "")
 	l.upToReady(t)
@@ -134,8 +144,11 @@ func TestAQuietFeedSaysThatItLives(t *testing.T) {
 }
 
 func TestAClientThatIsDisabledLosesItsFeed(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAClientThatIsDisabledLosesItsFeed)
+}
+
+func testAClientThatIsDisabledLosesItsFeed(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	h.access.keepAlive = 50 * time.Millisecond
 	l := h.listen("CHAT", "")
 	l.upToReady(t)
@@ -147,9 +160,10 @@ func TestAClientThatIsDisabledLosesItsFeed(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsTheFeeds(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+func TestShutdownEndsTheFeeds(t *testing.T) { storetest.OnBothEngines(t, testShutdownEndsTheFeeds) }
+
+func testShutdownEndsTheFeeds(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	l := h.listen("CHAT", "")
 	l.upToReady(t)
 	h.access.Close()
@@ -160,7 +174,7 @@ func TestShutdownEndsTheFeeds(t *testing.T) {
 
 func TestTheServersOwnDeadlinesDoNotEndAFeed(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	server := httptest.NewUnstartedServer(h.handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
 	server.Start()

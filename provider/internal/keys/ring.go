@@ -34,6 +34,13 @@ type document struct {
 
 type ringKey struct{}
 
+// Load reads the snapshot's keys, unless it has them. Call it before a transaction
+// in which something is signed: Sign would else open a second one inside it.
+func (k *Keys) Load(ctx context.Context, s *site.Site) error {
+	_, err := k.ring(ctx, s)
+	return err
+}
+
 // ring returns the keys of the snapshot. Keys that have been parsed before are
 // not parsed again.
 func (k *Keys) ring(ctx context.Context, s *site.Site) (*ring, error) {

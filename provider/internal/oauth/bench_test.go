@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // blank is an answer that nobody reads.
@@ -29,7 +31,7 @@ func introspectRequest(body string) *http.Request {
 }
 
 func BenchmarkNoRoute(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	h.bench(b, func(int) *http.Request { return httptest.NewRequest(http.MethodGet, testIssuer+"/nothing", nil) })
 }
 
@@ -39,7 +41,7 @@ func BenchmarkIntrospectSeen(b *testing.B) {
 		"client": func(h *house) string { return h.clientToken("CHAT") },
 	} {
 		b.Run(name, func(b *testing.B) {
-			h := newHouse(b)
+			h := newHouse(b, storetest.Bolt)
 			body := url.Values{"token": {token(h)}}.Encode()
 			h.bench(b, func(int) *http.Request { return introspectRequest(body) })
 		})
@@ -47,7 +49,7 @@ func BenchmarkIntrospectSeen(b *testing.B) {
 }
 
 func BenchmarkIntrospectNew(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	bodies := make([]string, 3*seenTokens) // more than the cache keeps
 	for i := range bodies {
 		bodies[i] = url.Values{"token": {h.clientToken("CHAT")}}.Encode()
@@ -56,7 +58,7 @@ func BenchmarkIntrospectNew(b *testing.B) {
 }
 
 func BenchmarkUserinfo(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	token := h.token(h.grant("CONF", "openid", "profile", "email"))
 	h.bench(b, func(int) *http.Request {
 		r := httptest.NewRequest(http.MethodGet, testIssuer+"/oauth/userinfo", nil)
@@ -66,13 +68,13 @@ func BenchmarkUserinfo(b *testing.B) {
 }
 
 func BenchmarkDiscovery(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	h.bench(b, func(int) *http.Request {
 		return httptest.NewRequest(http.MethodGet, testIssuer+"/.well-known/openid-configuration", nil)
 	})
 }
 
 func BenchmarkJWKS(b *testing.B) {
-	h := newHouse(b)
+	h := newHouse(b, storetest.Bolt)
 	h.bench(b, func(int) *http.Request { return httptest.NewRequest(http.MethodGet, testIssuer+"/oauth/jwks", nil) })
 }

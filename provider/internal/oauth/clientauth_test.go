@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 6749, section 2.3; SECURITY's group Client authentication, rows 1, 2 and 6.
@@ -34,8 +35,11 @@ func basic(text string) string {
 }
 
 func TestASecretIsTakenByBasicAndInTheBody(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testASecretIsTakenByBasicAndInTheBody)
+}
+
+func testASecretIsTakenByBasicAndInTheBody(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	inBody := url.Values{"client_id": {"RP"}, "client_secret": {secretOf("RP")}}
 	for name, a := range map[string]answer{
 		"basic":                   h.raw(basic("RP:"+secretOf("RP")), url.Values{}),
@@ -54,7 +58,7 @@ func TestASecretIsTakenByBasicAndInTheBody(t *testing.T) {
 
 func TestASecretWithReservedCharactersWorksEncodedOrNot(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	const secret = "abc+/def%20=ghi&jkl mno;pqr0123456789"
 	sum := sha256.Sum256([]byte(secret))
 	h.changeClient("RP", func(c *store.Client) { c.Secrets = []store.ClientSecret{{SHA256: sum[:]}} })
@@ -66,8 +70,11 @@ func TestASecretWithReservedCharactersWorksEncodedOrNot(t *testing.T) {
 }
 
 func TestWrongAndUnknownClientsGetOneAnswer(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testWrongAndUnknownClientsGetOneAnswer)
+}
+
+func testWrongAndUnknownClientsGetOneAnswer(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.addClient(store.Client{ID: "GONE", Disabled: true, GrantTypes: []string{grantClient}})
 	right := secretOf("RP")
 	var want string
@@ -102,7 +109,7 @@ func TestWrongAndUnknownClientsGetOneAnswer(t *testing.T) {
 
 func TestTwoWaysAtOnceAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	right := basic("RP:" + secretOf("RP"))
 	for name, form := range map[string]url.Values{
 		"basic and body":       {"client_id": {"MAL"}, "client_secret": {secretOf("MAL")}},
@@ -123,8 +130,11 @@ func TestTwoWaysAtOnceAreRefused(t *testing.T) {
 }
 
 func TestTwoSecretsWorkDuringARotation(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testTwoSecretsWorkDuringARotation)
+}
+
+func testTwoSecretsWorkDuringARotation(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	sum := sha256.Sum256([]byte("the-new-secret-of-the-client-0123456789"))
 	h.changeClient("RP", func(c *store.Client) {
 		c.Secrets[0].Expires = h.now().Add(time.Hour)
@@ -145,7 +155,7 @@ func TestTwoSecretsWorkDuringARotation(t *testing.T) {
 
 func TestGuessingIsSlowedDownAndTheClientIsNot(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	slowed := false
 	for i := range 100 {
 		a := h.raw(basic(fmt.Sprintf("RP:guess-%d", i)), url.Values{})

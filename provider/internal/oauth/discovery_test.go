@@ -9,13 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // OpenID Connect Discovery 1.0, RFC 8414, RFC 7517.
 
 func TestBothDocumentsSayTheSame(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	one, other := h.get("/.well-known/openid-configuration"), h.get("/.well-known/oauth-authorization-server")
 	if diff := cmp.Diff(one.JSON, other.JSON); diff != "" {
 		t.Error(diff)
@@ -40,7 +41,7 @@ func TestBothDocumentsSayTheSame(t *testing.T) {
 
 func TestEveryAdvertisedEndpointAnswers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	for name, value := range h.get("/.well-known/openid-configuration").JSON {
 		endpoint, ok := value.(string)
 		if !ok || name == "issuer" || strings.HasPrefix(name, "access_") { // access has tests of its own
@@ -59,7 +60,7 @@ func TestEveryAdvertisedEndpointAnswers(t *testing.T) {
 
 func TestTheKeySetHasPublicMembersOnly(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	a := h.get("/oauth/jwks")
 	kids := map[string]bool{}
 	algs := map[string]bool{}
@@ -86,7 +87,7 @@ func TestTheKeySetHasPublicMembersOnly(t *testing.T) {
 
 func TestOnlyRegisteredOriginsMayReadAcrossOrigins(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	paths := []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth/jwks", "/oauth/userinfo", "/oauth/token", "/oauth/revoke"}
 	for origin, allowed := range map[string]bool{
 		"https://desk.example": true, "http://127.0.0.1": true,
@@ -123,7 +124,7 @@ func (h *house) postFrom(path, origin string) answer {
 
 func TestADisabledClientsOriginIsForgotten(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	h.changeClient("CONF", func(c *store.Client) { c.Disabled = true })
 	if got := h.get("/oauth/jwks", "Origin", "https://desk.example").Header().Get("Access-Control-Allow-Origin"); got != "" {
 		t.Error(got)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 const (
@@ -25,9 +26,9 @@ const (
 
 // newFlows is a house with the clients of the authorization flows: RP is the
 // site's own, APP its public one, THIRD a third party's, MAL a hostile one.
-func newFlows(t testing.TB) *house {
+func newFlows(t testing.TB, on storetest.Engine) *house {
 	t.Helper()
-	h := newHouse(t)
+	h := newHouse(t, on)
 	grants := []string{grantCode, grantRefresh, grantClient}
 	for _, c := range []store.Client{
 		{ID: "RP", Name: "Desk", FirstParty: true, RedirectURIs: []string{callback}, Scope: "openid profile email offline_access chat roles groups", RequirePKCE: true, GrantTypes: grants},

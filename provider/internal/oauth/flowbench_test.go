@@ -12,6 +12,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 func tokenRequest(client string, form url.Values) *http.Request {
@@ -23,7 +24,7 @@ func tokenRequest(client string, form url.Values) *http.Request {
 
 // newBench is a house whose clients want ES256 everywhere, as the speed table says.
 func newBench(b *testing.B) *house {
-	h := newFlows(b)
+	h := newFlows(b, storetest.Bolt)
 	h.changeClient("RP", func(c *store.Client) { c.IDTokenAlg = keys.ES256 })
 	b.ReportAllocs()
 	before := cpuTime(b)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -17,12 +18,19 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 const (
 	testIssuer   = "https://id.example"
 	testResource = "https://chat.example"
 )
+
+// database is the PostgreSQL of the tests that run on both engines.
+var database storetest.Shared
+
+func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
 
 // house is a whole site on a real store, with clients, an agent and a session.
 type house struct {
@@ -39,13 +47,16 @@ type house struct {
 // brittle is a store that fails when told to.
 type brittle struct {
 	store.Store
-	down atomic.Bool
+	down   atomic.Bool
+	t      testing.TB
+	nested nesting
 }
 
 func (b *brittle) View(ctx context.Context, path string, fn func(store.Tx) error) error {
 	if b.down.Load() {
 		return store.ErrUnavailable
 	}
+	defer b.nested.enter(b.t)()
 	return b.Store.View(ctx, path, fn)
 }
 
@@ -53,23 +64,37 @@ func (b *brittle) Update(ctx context.Context, path string, fn func(store.Tx) err
 	if b.down.Load() {
 		return store.ErrUnavailable
 	}
+	defer b.nested.enter(b.t)()
 	return b.Store.Update(ctx, path, fn)
 }
 
 func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) }
 
-func newHouse(t testing.TB) *house {
+// open is an empty store on that engine.
+func (h *house) open(on storetest.Engine) store.Store {
+	h.t.Helper()
+	if on == storetest.PostgreSQL {
+		engine, err := postgres.Open(h.t.Context(), postgres.Options{URL: database.URL(h.t), Now: h.now, AllowAsync: true})
+		h.ok(err)
+		return engine
+	}
+	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(h.t.TempDir(), "house.db"), Now: h.now})
+	h.ok(err)
+	return engine
+}
+
+func newHouse(t testing.TB, on storetest.Engine) *house {
 	t.Helper()
 	h := &house{t: t}
-	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "house.db"), Now: h.now})
-	h.ok(err)
+	engine := h.open(on)
 	t.Cleanup(func() { engine.Close() })
 	settings := site.DefaultSettings("Acme")
 	settings.Resources = []store.Resource{{Identifier: testResource, Scopes: []string{"chat"}, AccessTokenFormat: "jwt", SigningAlg: "ES256", ChecksNetwork: true}}
 	h.ok(site.Create(t.Context(), engine, "", "", settings, h.now()))
+	var err error
 	h.sites, err = site.New(site.Options{Store: engine, PublicURL: testIssuer, MaxAge: time.Hour, Now: h.now})
 	h.ok(err)
-	h.store = &brittle{Store: h.sites.Store()}
+	h.store = &brittle{Store: h.sites.Store(), t: t}
 	h.wire()
 	h.ok(h.keys.Ensure(t.Context(), ""))
 	h.seed()

@@ -12,13 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 7662.
 
 func TestALiveTokenIsToldToItsClientAndItsAudience(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testALiveTokenIsToldToItsClientAndItsAudience)
+}
+
+func testALiveTokenIsToldToItsClientAndItsAudience(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat"))
 	for _, client := range []string{"CONF", "CHAT"} {
 		a := h.introspect(client, token)
@@ -40,8 +44,11 @@ func TestALiveTokenIsToldToItsClientAndItsAudience(t *testing.T) {
 }
 
 func TestATokenForOthersIsInactiveLikeOneThatDoesNotExist(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testATokenForOthersIsInactiveLikeOneThatDoesNotExist)
+}
+
+func testATokenForOthersIsInactiveLikeOneThatDoesNotExist(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g := h.grant("CONF", "openid", "chat")
 	h.wantActive("EVIL", h.token(g), false)
 	h.wantActive("EVIL", h.clientToken("CHAT"), false)
@@ -50,8 +57,11 @@ func TestATokenForOthersIsInactiveLikeOneThatDoesNotExist(t *testing.T) {
 }
 
 func TestIntrospectionNeedsAClientThatAuthenticates(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testIntrospectionNeedsAClientThatAuthenticates)
+}
+
+func testIntrospectionNeedsAClientThatAuthenticates(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat"))
 	for name, r := range map[string]func(*http.Request){
 		"nobody":       func(*http.Request) {},
@@ -80,7 +90,10 @@ func TestIntrospectionNeedsAClientThatAuthenticates(t *testing.T) {
 }
 
 func TestATokenIsInactiveOnceSomethingItStandsOnIsGone(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testATokenIsInactiveOnceSomethingItStandsOnIsGone)
+}
+
+func testATokenIsInactiveOnceSomethingItStandsOnIsGone(t *testing.T, on storetest.Engine) {
 	for name, end := range map[string]func(*house, store.Grant){
 		"expired": func(h *house, _ store.Grant) { h.clock.Add(int64(6 * time.Minute)) },
 		"family revoked": func(h *house, g store.Grant) {
@@ -105,7 +118,7 @@ func TestATokenIsInactiveOnceSomethingItStandsOnIsGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, on)
 			g := h.grant("CONF", "openid", "chat")
 			token := h.token(g)
 			h.wantActive("CHAT", token, true)
@@ -116,8 +129,11 @@ func TestATokenIsInactiveOnceSomethingItStandsOnIsGone(t *testing.T) {
 }
 
 func TestAClientsOwnTokenEndsWithTheClient(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAClientsOwnTokenEndsWithTheClient)
+}
+
+func testAClientsOwnTokenEndsWithTheClient(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.clientToken("CHAT")
 	h.wantActive("CHAT", token, true)
 	h.clock.Add(int64(2 * time.Second))
@@ -128,8 +144,11 @@ func TestAClientsOwnTokenEndsWithTheClient(t *testing.T) {
 }
 
 func TestOnlyAccessTokensOfThisSiteAreActive(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testOnlyAccessTokensOfThisSiteAreActive)
+}
+
+func testOnlyAccessTokensOfThisSiteAreActive(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g := h.grant("CONF", "openid", "chat")
 	good := h.token(g)
 	parts := strings.Split(good, ".")
@@ -166,8 +185,11 @@ func TestOnlyAccessTokensOfThisSiteAreActive(t *testing.T) {
 }
 
 func TestARevokedTokenIsDeniedByItsIDNotItsBytes(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testARevokedTokenIsDeniedByItsIDNotItsBytes)
+}
+
+func testARevokedTokenIsDeniedByItsIDNotItsBytes(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	claims := h.claims(h.grant("CONF", "openid", "chat"))
 	one, other := h.sign("ES256", "at+jwt", claims), h.sign("RS256", "at+jwt", claims)
 	h.wantActive("CONF", other, true)
@@ -179,8 +201,11 @@ func TestARevokedTokenIsDeniedByItsIDNotItsBytes(t *testing.T) {
 }
 
 func TestAnOpaqueTokenIsLookedUpByItsHash(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAnOpaqueTokenIsLookedUpByItsHash)
+}
+
+func testAnOpaqueTokenIsLookedUpByItsHash(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	claims, err := json.Marshal(h.claims(h.grant("CONF", "openid", "chat")))
 	h.ok(err)
 	raw := accessPrefix + randomToken(32)
@@ -199,8 +224,11 @@ func TestAnOpaqueTokenIsLookedUpByItsHash(t *testing.T) {
 }
 
 func TestALostRoleIsNarrowedAway(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testALostRoleIsNarrowedAway)
+}
+
+func testALostRoleIsNarrowedAway(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat", "roles", "groups"))
 	h.changeAgent(func(a *store.Agent) { a.Roles, a.Departments = []string{"agents"}, nil })
 	a := h.introspect("CHAT", token)
@@ -210,8 +238,11 @@ func TestALostRoleIsNarrowedAway(t *testing.T) {
 }
 
 func TestTheAllowlistIsJudgedAgainAtIntrospection(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTheAllowlistIsJudgedAgainAtIntrospection)
+}
+
+func testTheAllowlistIsJudgedAgainAtIntrospection(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat")) // the session came from 203.0.113.7
 	allow := func(cidr string) {
 		h.changeSettings(func(s *store.Settings) {
@@ -234,8 +265,11 @@ func TestTheAllowlistIsJudgedAgainAtIntrospection(t *testing.T) {
 }
 
 func TestARefreshTokenIsToldOnlyToItsOwnClient(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testARefreshTokenIsToldOnlyToItsOwnClient)
+}
+
+func testARefreshTokenIsToldOnlyToItsOwnClient(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	_, refresh := h.family("CONF", "openid", "offline_access")
 	a := h.introspect("CONF", refresh)
 	if a.JSON["active"] != true || a.JSON["sub"] != "alice" || a.JSON["token_type"] != nil {
@@ -250,7 +284,7 @@ func TestARefreshTokenIsToldOnlyToItsOwnClient(t *testing.T) {
 
 func TestTenThousandRandomTokensAreThrottledAndTheRealClientIsNot(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	live := h.token(h.grant("CONF", "openid", "chat"))
 	throttled := 0
 	for i := range 10_000 {
@@ -277,7 +311,7 @@ func TestTenThousandRandomTokensAreThrottledAndTheRealClientIsNot(t *testing.T) 
 
 func TestWrongSecretsAreThrottledAndTheRealClientIsNot(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	live := h.token(h.grant("CONF", "openid", "chat"))
 	throttled := 0
 	for range 1000 {
@@ -295,8 +329,11 @@ func TestWrongSecretsAreThrottledAndTheRealClientIsNot(t *testing.T) {
 }
 
 func TestAStoreThatFailsIsNoVerdict(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAStoreThatFailsIsNoVerdict)
+}
+
+func testAStoreThatFailsIsNoVerdict(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat"))
 	h.wantActive("CHAT", token, true)
 	h.store.down.Store(true)
@@ -312,8 +349,11 @@ func TestAStoreThatFailsIsNoVerdict(t *testing.T) {
 }
 
 func TestWhatTheTokenEndpointIssuesIsActive(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testWhatTheTokenEndpointIssuesIsActive)
+}
+
+func testWhatTheTokenEndpointIssuesIsActive(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	h.changeClient("CHAT", func(c *store.Client) { c.Scope = "visitor.ban" })
 	issue := func() string {
 		a := h.post("/oauth/token", "CHAT", url.Values{"grant_type": {"client_credentials"}})

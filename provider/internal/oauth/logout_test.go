@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // OpenID Connect RP-Initiated Logout 1.0.
@@ -32,8 +33,11 @@ func (h *house) signedIn(sid string) bool {
 }
 
 func TestAHintForThisSessionSignsOutAtOnce(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAHintForThisSessionSignsOutAtOnce)
+}
+
+func testAHintForThisSessionSignsOutAtOnce(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	g := h.grantIn(rec.SID, "CONF", "openid", "chat")
 	token, hint := h.token(g), h.idToken(g)
@@ -58,8 +62,11 @@ func TestAHintForThisSessionSignsOutAtOnce(t *testing.T) {
 }
 
 func TestAnExpiredHintOfOursIsAccepted(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAnExpiredHintOfOursIsAccepted)
+}
+
+func testAnExpiredHintOfOursIsAccepted(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	hint := h.idToken(h.grantIn(rec.SID, "CONF", "openid"))
 	h.clock.Add(int64(2 * time.Hour))
@@ -70,8 +77,11 @@ func TestAnExpiredHintOfOursIsAccepted(t *testing.T) {
 }
 
 func TestWithoutAGoodHintThePersonIsAskedAndNotSentAway(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testWithoutAGoodHintThePersonIsAskedAndNotSentAway)
+}
+
+func testWithoutAGoodHintThePersonIsAskedAndNotSentAway(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	mine := h.idToken(h.grantIn(rec.SID, "CONF", "openid"))
 	other := h.idToken(h.grantIn("another-session", "CONF", "openid"))
@@ -116,8 +126,11 @@ func (h *house) confirm(form url.Values, header ...string) answer {
 }
 
 func TestThePersonConfirmsOnOurOwnPageOnly(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testThePersonConfirmsOnOurOwnPageOnly)
+}
+
+func testThePersonConfirmsOnOurOwnPageOnly(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	page := h.do(h.logoutRequest(url.Values{"client_id": {"CONF"}, "post_logout_redirect_uri": {"https://desk.example/bye"}})).Body.String()
 	csrf := regexp.MustCompile(`name="csrf" value="([^"]+)"`).FindStringSubmatch(page)
@@ -145,8 +158,11 @@ func TestThePersonConfirmsOnOurOwnPageOnly(t *testing.T) {
 }
 
 func TestAPOSTFromTheClientsPageComesAgainByGET(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAPOSTFromTheClientsPageComesAgainByGET)
+}
+
+func testAPOSTFromTheClientsPageComesAgainByGET(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	a := h.post("/oauth/logout", "", url.Values{"id_token_hint": {"x"}, "state": {"s"}, "other": {"y"}})
 	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/oauth/logout?id_token_hint=x&state=s" {
@@ -158,8 +174,11 @@ func TestAPOSTFromTheClientsPageComesAgainByGET(t *testing.T) {
 }
 
 func TestWhoIsNotSignedInIsSignedOut(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testWhoIsNotSignedInIsSignedOut)
+}
+
+func testWhoIsNotSignedInIsSignedOut(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	hint := h.idToken(h.grantIn("gone", "CONF", "openid"))
 	a := h.get("/oauth/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://desk.example/bye"}}.Encode())
 	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "https://desk.example/bye" {

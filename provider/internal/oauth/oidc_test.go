@@ -11,6 +11,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // OpenID Connect Core 1.0, section 3.1; SECURITY's group Authorize, rows 4, 5, 7.
@@ -46,8 +47,11 @@ func (h *house) toSignIn(first answer, agent string) answer {
 }
 
 func TestWithoutASessionTheAgentSignsInAndComesBack(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testWithoutASessionTheAgentSignsInAndComesBack)
+}
+
+func testWithoutASessionTheAgentSignsInAndComesBack(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.cookie = ""
 	a := h.toSignIn(h.authorize(ask("RP", callback, "state", "kept")), "alice")
 	if got := a.back(t, callback); got.Get("code") == "" || got.Get("state") != "kept" || got.Get("iss") != testIssuer {
@@ -62,8 +66,11 @@ func TestWithoutASessionTheAgentSignsInAndComesBack(t *testing.T) {
 }
 
 func TestAFlowBelongsToTheBrowserThatBeganIt(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAFlowBelongsToTheBrowserThatBeganIt)
+}
+
+func testAFlowBelongsToTheBrowserThatBeganIt(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	cookie := h.cookie
 	h.cookie = ""
 	first := h.authorize(ask("RP", callback))
@@ -73,8 +80,11 @@ func TestAFlowBelongsToTheBrowserThatBeganIt(t *testing.T) {
 }
 
 func TestALeftSignInIsAccessDenied(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testALeftSignInIsAccessDenied)
+}
+
+func testALeftSignInIsAccessDenied(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.cookie = ""
 	first := h.authorize(ask("RP", callback))
 	path := strings.Replace(first.Header().Get("Location"), "/sign-in/", "/oauth/authorize/", 1)
@@ -85,8 +95,11 @@ func TestALeftSignInIsAccessDenied(t *testing.T) {
 }
 
 func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testPromptNoneAnswersWithoutAPage)
+}
+
+func testPromptNoneAnswersWithoutAPage(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	if h.code(ask("RP", callback, "prompt", "none")) == "" {
 		t.Error("no code")
 	}
@@ -126,9 +139,12 @@ func (h *house) idTokenOf(agent string) string {
 }
 
 func TestPromptLoginAndMaxAgeMakeANewSignIn(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testPromptLoginAndMaxAgeMakeANewSignIn)
+}
+
+func testPromptLoginAndMaxAgeMakeANewSignIn(t *testing.T, on storetest.Engine) {
 	for _, change := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "0"}, {"max_age", "1"}} {
-		h := newFlows(t)
+		h := newFlows(t, on)
 		h.pass(2 * time.Second)
 		before := h.onlySession().AuthTime
 		a := h.toSignIn(h.authorize(ask("RP", callback, change...)), "alice")
@@ -141,8 +157,11 @@ func TestPromptLoginAndMaxAgeMakeANewSignIn(t *testing.T) {
 }
 
 func TestAnOldSessionDoesNotSatisfyPromptLogin(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnOldSessionDoesNotSatisfyPromptLogin)
+}
+
+func testAnOldSessionDoesNotSatisfyPromptLogin(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.authorize(ask("RP", callback, "prompt", "login"))
 	path := strings.Replace(first.Header().Get("Location"), "/sign-in/", "/oauth/authorize/", 1)
 	again := h.visit(path, first.Result().Cookies()...)
@@ -153,7 +172,7 @@ func TestAnOldSessionDoesNotSatisfyPromptLogin(t *testing.T) {
 
 func TestMaxAgeIsANumberOfSeconds(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, junk := range []string{"-1", "abc", "1e3", "+1", "1.5", " 1", "99999999999999999999"} {
 		if got := h.authorize(ask("RP", callback, "max_age", junk)).back(t, callback); got.Get("error") != "invalid_request" {
 			t.Errorf("%q: %v", junk, got)
@@ -168,14 +187,17 @@ func TestMaxAgeIsANumberOfSeconds(t *testing.T) {
 }
 
 func TestAHintOrSubOfAnotherAgentNeverSwitchesSilently(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testAHintOrSubOfAnotherAgentNeverSwitchesSilently)
+}
+
+func testAHintOrSubOfAnotherAgentNeverSwitchesSilently(t *testing.T, on storetest.Engine) {
 	for name, change := range map[string]func(*house) []string{
 		"hint":  func(h *house) []string { return []string{"id_token_hint", h.idTokenOf("bob")} },
 		"claim": func(*house) []string { return []string{"claims", `{"id_token":{"sub":{"value":"bob"}}}`} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newFlows(t)
+			h := newFlows(t, on)
 			wrong := h.toSignIn(h.authorize(ask("RP", callback, change(h)...)), "alice")
 			if got := wrong.back(t, callback); got.Get("error") != "login_required" {
 				t.Errorf("alice signed in again: %v", got)
@@ -186,7 +208,7 @@ func TestAHintOrSubOfAnotherAgentNeverSwitchesSilently(t *testing.T) {
 			}
 		})
 	}
-	h := newFlows(t)
+	h := newFlows(t, on)
 	if got := h.authorize(ask("RP", callback, "id_token_hint", "junk")).back(t, callback); got.Get("error") != "invalid_request" {
 		t.Errorf("junk: %v", got)
 	}
@@ -194,7 +216,7 @@ func TestAHintOrSubOfAnotherAgentNeverSwitchesSilently(t *testing.T) {
 
 func TestRequestObjectsAreRefusedByTheirOwnCodes(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, scope := range []string{"openid", "chat"} {
 		for name, want := range map[string]string{"request": "request_not_supported", "request_uri": "request_uri_not_supported", "registration": "registration_not_supported"} {
 			if got := h.authorize(ask("RP", callback, "scope", scope, name, "eyJhbGciOiJub25lIn0.e30.")).back(t, callback); got.Get("error") != want || got.Has("code") {
@@ -206,7 +228,7 @@ func TestRequestObjectsAreRefusedByTheirOwnCodes(t *testing.T) {
 
 func TestPromptsAreTheFourAndNoneStandsAlone(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, prompt := range []string{"none login", "LOGIN", "create"} {
 		if got := h.authorize(ask("RP", callback, "prompt", prompt)).back(t, callback); got.Get("error") != "invalid_request" {
 			t.Errorf("%q: %v", prompt, got)
@@ -215,8 +237,11 @@ func TestPromptsAreTheFourAndNoneStandsAlone(t *testing.T) {
 }
 
 func TestTheClaimsParameterAsksForClaims(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testTheClaimsParameterAsksForClaims)
+}
+
+func testTheClaimsParameterAsksForClaims(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	a := h.tokens("RP", callback, "scope", "openid", "claims", `{"id_token":{"name":{"essential":true},"email":null,"phone_number":null},"userinfo":{"name":{"essential":true}}}`)
 	claims := payload(t, a.text("id_token"))
 	if claims["name"] != "Alice Adams" || claims["email"] != "alice@acme.example" || claims["phone_number"] != nil {
@@ -233,8 +258,11 @@ func TestTheClaimsParameterAsksForClaims(t *testing.T) {
 }
 
 func TestAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated)
+}
+
+func testAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	if got := h.authorize(ask("RP", callback, "claims", `{"id_token":{"acr":{"essential":true,"value":"phr"}}}`)).back(t, callback); got.Get("error") != "unmet_authentication_requirements" {
 		t.Errorf("got %v", got)
 	}
@@ -245,8 +273,11 @@ func TestAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated(t *testing.T) {
 }
 
 func TestAnIDTokenSaysWhoForWhomAndWhen(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnIDTokenSaysWhoForWhomAndWhen)
+}
+
+func testAnIDTokenSaysWhoForWhomAndWhen(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	rec := h.onlySession()
 	rec.ACR, rec.AMR = "aal1", []string{"pwd"}
 	h.update(func(tx store.Tx) error { return store.Sessions.Put(tx, &rec) })
@@ -272,8 +303,11 @@ func TestAnIDTokenSaysWhoForWhomAndWhen(t *testing.T) {
 }
 
 func TestANetworkRefusalIsAPageOfOurs(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testANetworkRefusalIsAPageOfOurs)
+}
+
+func testANetworkRefusalIsAPageOfOurs(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.allowOnly("203.0.113.0/24")
 	a := h.authorize(ask("RP", callback))
 	if a.Code != http.StatusForbidden || a.Header().Get("Location") != "" || !strings.Contains(a.Body.String(), "192.0.2.1") {
@@ -287,8 +321,11 @@ func TestANetworkRefusalIsAPageOfOurs(t *testing.T) {
 }
 
 func TestACodeFromAForbiddenNetworkIsRefusedAndNotUsedUp(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testACodeFromAForbiddenNetworkIsRefusedAndNotUsedUp)
+}
+
+func testACodeFromAForbiddenNetworkIsRefusedAndNotUsedUp(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("APP", native))
 	h.allowOnly("203.0.113.0/24")
 	h.redeem("APP", native, code).wantError(t, http.StatusForbidden, "access_denied")
@@ -298,9 +335,12 @@ func TestACodeFromAForbiddenNetworkIsRefusedAndNotUsedUp(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerNamesTheIssuer(t *testing.T) { // RFC 9207
-	t.Parallel()
-	h := newFlows(t)
+func TestEveryAnswerNamesTheIssuer(t *testing.T) {
+	storetest.OnBothEngines(t, testEveryAnswerNamesTheIssuer)
+}
+
+func testEveryAnswerNamesTheIssuer(t *testing.T, on storetest.Engine) { // RFC 9207
+	h := newFlows(t, on)
 	for _, change := range [][]string{nil, {"response_type", "token"}, {"prompt", "none", "max_age", "0"}} {
 		a := h.authorize(ask("RP", callback, change...))
 		if got := a.back(t, callback); got.Get("iss") != testIssuer || got.Get("state") != "s" {
@@ -317,8 +357,11 @@ func TestEveryAnswerNamesTheIssuer(t *testing.T) { // RFC 9207
 const third = "https://third.example/cb"
 
 func TestAThirdPartyNeedsConsentOnce(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAThirdPartyNeedsConsentOnce)
+}
+
+func testAThirdPartyNeedsConsentOnce(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	q := ask("THIRD", third, "scope", "openid email chat.monitor")
 	if got := h.authorize(ask("THIRD", third, "prompt", "none")).back(t, third); got.Get("error") != "consent_required" {
 		t.Errorf("silent: %v", got)
@@ -350,8 +393,11 @@ func TestAThirdPartyNeedsConsentOnce(t *testing.T) {
 }
 
 func TestADeniedConsentIsAccessDeniedAndNotRemembered(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testADeniedConsentIsAccessDeniedAndNotRemembered)
+}
+
+func testADeniedConsentIsAccessDeniedAndNotRemembered(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for range 2 {
 		_, submit := h.consent(ask("THIRD", third))
 		if got := submit("deny").back(t, third); got.Get("error") != "access_denied" || got.Has("code") || got.Get("state") != "s" {
@@ -361,8 +407,11 @@ func TestADeniedConsentIsAccessDeniedAndNotRemembered(t *testing.T) {
 }
 
 func TestAConsentFormIsTheFlowsOwn(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAConsentFormIsTheFlowsOwn)
+}
+
+func testAConsentFormIsTheFlowsOwn(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	_, other := h.consent(ask("THIRD", third, "scope", "openid"))
 	_, submit := h.consent(ask("THIRD", third, "scope", "openid agent.manage"))
 	if a := submit("allow", "csrf", ""); a.Code != http.StatusForbidden {
@@ -400,8 +449,11 @@ func TestAConsentFormIsTheFlowsOwn(t *testing.T) {
 }
 
 func TestWithdrawnConsentEndsRefreshing(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testWithdrawnConsentEndsRefreshing)
+}
+
+func testWithdrawnConsentEndsRefreshing(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	_, submit := h.consent(ask("THIRD", third, "scope", "openid offline_access chat.monitor visitor.ban"))
 	a := h.redeem("THIRD", third, submit("allow").back(t, third).Get("code"))
 	h.update(func(tx store.Tx) error {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 func race(n int, try func() answer) []answer {
@@ -25,8 +27,11 @@ func race(n int, try func() answer) []answer {
 }
 
 func TestAHundredRacersRedeemOneCodeOnce(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAHundredRacersRedeemOneCodeOnce)
+}
+
+func testAHundredRacersRedeemOneCodeOnce(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for _, racers := range []int{8, 100} {
 		code := h.code(ask("RP", callback))
 		var tokens []answer
@@ -48,8 +53,11 @@ func TestAHundredRacersRedeemOneCodeOnce(t *testing.T) {
 }
 
 func TestAHundredRacersRefreshToOneDescendant(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAHundredRacersRefreshToOneDescendant)
+}
+
+func testAHundredRacersRefreshToOneDescendant(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	token := h.tokens("RP", callback).text("refresh_token")
 	for _, racers := range []int{8, 100, 50, 50, 50} {
 		next := map[string]int{}
@@ -71,8 +79,11 @@ func TestAHundredRacersRefreshToOneDescendant(t *testing.T) {
 }
 
 func TestRacersWithTwoGenerationsLeaveAtMostOneDescendant(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testRacersWithTwoGenerationsLeaveAtMostOneDescendant)
+}
+
+func testRacersWithTwoGenerationsLeaveAtMostOneDescendant(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback).text("refresh_token")
 	second := h.refresh("RP", first).text("refresh_token")
 	i := make(chan string, 60)

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 6749, section 6, and RFC 9700, section 4.14; SECURITY's group Refresh tokens.
 
-func TestARefreshTokenRotates(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+func TestARefreshTokenRotates(t *testing.T) { storetest.OnBothEngines(t, testARefreshTokenRotates) }
+
+func testARefreshTokenRotates(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback)
 	second := h.refresh("RP", first.text("refresh_token"))
 	if second.Code != http.StatusOK || second.text("refresh_token") == first.text("refresh_token") || second.text("access_token") == first.text("access_token") {
@@ -30,8 +32,11 @@ func TestARefreshTokenRotates(t *testing.T) {
 }
 
 func TestAReusedRefreshTokenEndsItsFamily(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAReusedRefreshTokenEndsItsFamily)
+}
+
+func testAReusedRefreshTokenEndsItsFamily(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback)
 	second := h.refresh("RP", first.text("refresh_token"))
 	h.pass(refreshGrace)
@@ -44,8 +49,11 @@ func TestAReusedRefreshTokenEndsItsFamily(t *testing.T) {
 }
 
 func TestARepeatedRefreshGetsTheSameSuccessor(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testARepeatedRefreshGetsTheSameSuccessor)
+}
+
+func testARepeatedRefreshGetsTheSameSuccessor(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback)
 	second := h.refresh("RP", first.text("refresh_token"))
 	h.pass(refreshGrace - time.Second)
@@ -63,8 +71,11 @@ func TestARepeatedRefreshGetsTheSameSuccessor(t *testing.T) {
 }
 
 func TestAReuseOfAnyOlderTokenIsRecognised(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAReuseOfAnyOlderTokenIsRecognised)
+}
+
+func testAReuseOfAnyOlderTokenIsRecognised(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	old := []string{h.tokens("RP", callback).text("refresh_token")}
 	for range 5 {
 		old = append(old, h.refresh("RP", old[len(old)-1]).text("refresh_token"))
@@ -74,8 +85,11 @@ func TestAReuseOfAnyOlderTokenIsRecognised(t *testing.T) {
 }
 
 func TestAForgedRefreshTokenTouchesNothing(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAForgedRefreshTokenTouchesNothing)
+}
+
+func testAForgedRefreshTokenTouchesNothing(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback).text("refresh_token")
 	live := h.refresh("RP", first).text("refresh_token")
 	h.pass(time.Minute)
@@ -109,8 +123,11 @@ func TestAForgedRefreshTokenTouchesNothing(t *testing.T) {
 }
 
 func TestAnotherClientsAttemptTouchesNothing(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnotherClientsAttemptTouchesNothing)
+}
+
+func testAnotherClientsAttemptTouchesNothing(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	first := h.tokens("RP", callback).text("refresh_token")
 	live := h.refresh("RP", first).text("refresh_token")
 	h.pass(time.Minute)
@@ -124,8 +141,11 @@ func TestAnotherClientsAttemptTouchesNothing(t *testing.T) {
 }
 
 func TestAFamilySlidesAndHasAnAbsoluteEnd(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAFamilySlidesAndHasAnAbsoluteEnd)
+}
+
+func testAFamilySlidesAndHasAnAbsoluteEnd(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.changeSettings(func(s *store.Settings) { s.Lifetimes.RefreshIdle, s.Lifetimes.RefreshAbsolute = 3600, 4*3600 })
 	token := h.tokens("RP", callback).text("refresh_token")
 	for range 4 {
@@ -145,8 +165,11 @@ func TestAFamilySlidesAndHasAnAbsoluteEnd(t *testing.T) {
 }
 
 func TestAConfidentialClientMayBeRegisteredWithoutRotation(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAConfidentialClientMayBeRegisteredWithoutRotation)
+}
+
+func testAConfidentialClientMayBeRegisteredWithoutRotation(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for _, id := range []string{"RP", "APP"} {
 		h.changeClient(id, func(c *store.Client) { c.RotateRefreshTokens = false })
 	}
@@ -164,8 +187,11 @@ func TestAConfidentialClientMayBeRegisteredWithoutRotation(t *testing.T) {
 }
 
 func TestARefreshNarrowsScopesAndNeverWidensThem(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testARefreshNarrowsScopesAndNeverWidensThem)
+}
+
+func testARefreshNarrowsScopesAndNeverWidensThem(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	token := h.tokens("RP", callback, "scope", "openid email offline_access").text("refresh_token")
 	h.refresh("RP", token, "scope", "openid chat").wantError(t, http.StatusBadRequest, "invalid_scope")
 	narrow := h.refresh("RP", token, "scope", "email")
@@ -178,8 +204,11 @@ func TestARefreshNarrowsScopesAndNeverWidensThem(t *testing.T) {
 }
 
 func TestARefreshSeesWhatHasChanged(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testARefreshSeesWhatHasChanged)
+}
+
+func testARefreshSeesWhatHasChanged(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	a := h.tokens("RP", callback, "scope", "offline_access chat")
 	if got := payload(t, a.text("access_token"))["entitlements"]; !contains(got, "visitor.ban") {
 		t.Fatalf("entitlements %v", got)
@@ -200,8 +229,11 @@ func contains(list any, text string) bool {
 }
 
 func TestARefreshedIDTokenSaysWhenTheAgentReallySignedIn(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testARefreshedIDTokenSaysWhenTheAgentReallySignedIn)
+}
+
+func testARefreshedIDTokenSaysWhenTheAgentReallySignedIn(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	a := h.tokens("RP", callback, "nonce", "N")
 	before := payload(t, a.text("id_token"))
 	h.pass(time.Hour)
@@ -217,8 +249,11 @@ func TestARefreshedIDTokenSaysWhenTheAgentReallySignedIn(t *testing.T) {
 }
 
 func TestARefreshFromAForbiddenNetworkIsRefusedAndLosesNothing(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testARefreshFromAForbiddenNetworkIsRefusedAndLosesNothing)
+}
+
+func testARefreshFromAForbiddenNetworkIsRefusedAndLosesNothing(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	public, desk := h.tokens("APP", native).text("refresh_token"), h.tokens("RP", callback).text("refresh_token")
 	h.allowOnly("198.51.100.0/24")
 	h.refresh("APP", public).wantError(t, http.StatusForbidden, "access_denied")
@@ -233,8 +268,11 @@ func TestARefreshFromAForbiddenNetworkIsRefusedAndLosesNothing(t *testing.T) {
 }
 
 func TestAConfidentialClientsRefreshIsJudgedByTheBrowsersAddress(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAConfidentialClientsRefreshIsJudgedByTheBrowsersAddress)
+}
+
+func testAConfidentialClientsRefreshIsJudgedByTheBrowsersAddress(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	token := h.tokens("RP", callback).text("refresh_token")
 	h.allowOnly("203.0.113.0/24") // not where the client's server is
 	rec := h.onlySession()
@@ -250,8 +288,11 @@ func TestAConfidentialClientsRefreshIsJudgedByTheBrowsersAddress(t *testing.T) {
 }
 
 func TestAClientThatIsTrustedToNamesTheAgentsAddress(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAClientThatIsTrustedToNamesTheAgentsAddress)
+}
+
+func testAClientThatIsTrustedToNamesTheAgentsAddress(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	token := h.tokens("RP", callback).text("refresh_token")
 	h.allowOnly("203.0.113.0/24")
 	h.refresh("RP", token, "agent_ip", "203.0.113.5").wantError(t, http.StatusForbidden, "access_denied") // it is not
@@ -277,7 +318,10 @@ func (h *house) onlySession() (rec store.Session) {
 }
 
 func TestAFamilyDiesWithItsAgentSessionOrSite(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testAFamilyDiesWithItsAgentSessionOrSite)
+}
+
+func testAFamilyDiesWithItsAgentSessionOrSite(t *testing.T, on storetest.Engine) {
 	for name, end := range map[string]func(*house){
 		"sign-out": func(h *house) {
 			rec := h.onlySession()
@@ -300,7 +344,7 @@ func TestAFamilyDiesWithItsAgentSessionOrSite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newFlows(t)
+			h := newFlows(t, on)
 			token := h.tokens("RP", callback).text("refresh_token")
 			end(h)
 			if a := h.refresh("RP", token); a.Code < 400 || a.Code >= 500 || a.JSON["access_token"] != nil {
@@ -311,8 +355,11 @@ func TestAFamilyDiesWithItsAgentSessionOrSite(t *testing.T) {
 }
 
 func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testWithoutOfflineAccessThereIsNoRefreshToken)
+}
+
+func testWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	if a := h.tokens("RP", callback, "scope", "openid"); a.JSON["refresh_token"] != nil {
 		t.Errorf("got %s", a.Body)
 	}

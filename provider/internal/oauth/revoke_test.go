@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 7009.
@@ -38,11 +39,14 @@ func (h *house) feed() []store.Revocation {
 }
 
 func TestAnAccessTokenIsRevokedAloneWhateverTheHintSays(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testAnAccessTokenIsRevokedAloneWhateverTheHintSays)
+}
+
+func testAnAccessTokenIsRevokedAloneWhateverTheHintSays(t *testing.T, on storetest.Engine) {
 	for _, hint := range []string{"", "access_token", "refresh_token", "nonsense"} {
 		t.Run(hint, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, on)
 			g, refresh := h.family("CONF", "openid", "chat", "offline_access")
 			token, sibling := h.token(g), h.token(g)
 			h.revoke("CONF", token, "token_type_hint", hint)
@@ -61,11 +65,14 @@ func TestAnAccessTokenIsRevokedAloneWhateverTheHintSays(t *testing.T) {
 }
 
 func TestARefreshTokenTakesItsFamilyAlong(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testARefreshTokenTakesItsFamilyAlong)
+}
+
+func testARefreshTokenTakesItsFamilyAlong(t *testing.T, on storetest.Engine) {
 	for _, hint := range []string{"", "access_token", "refresh_token", "nonsense"} {
 		t.Run(hint, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, on)
 			g, refresh := h.family("CONF", "openid", "chat", "offline_access")
 			token := h.token(g)
 			h.revoke("CONF", refresh, "token_type_hint", hint)
@@ -79,8 +86,11 @@ func TestARefreshTokenTakesItsFamilyAlong(t *testing.T) {
 }
 
 func TestWhatIsNotTheClientsOwnIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testWhatIsNotTheClientsOwnIsLeftAlone)
+}
+
+func testWhatIsNotTheClientsOwnIsLeftAlone(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g, refresh := h.family("CONF", "openid", "chat", "offline_access")
 	token := h.token(g)
 	half := refresh[len(refresh)/2:]
@@ -99,8 +109,11 @@ func TestWhatIsNotTheClientsOwnIsLeftAlone(t *testing.T) {
 }
 
 func TestAPublicClientRevokesItsOwn(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAPublicClientRevokesItsOwn)
+}
+
+func testAPublicClientRevokesItsOwn(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	_, refresh := h.family("PUB", "openid", "offline_access")
 	_, other := h.family("CONF", "openid", "offline_access")
 	for _, token := range []string{refresh, other} {
@@ -114,9 +127,10 @@ func TestAPublicClientRevokesItsOwn(t *testing.T) {
 	}
 }
 
-func TestRevocationNeedsAClient(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+func TestRevocationNeedsAClient(t *testing.T) { storetest.OnBothEngines(t, testRevocationNeedsAClient) }
+
+func testRevocationNeedsAClient(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid", "chat"))
 	if a := h.post("/oauth/revoke", "", url.Values{"token": {token}}); a.Code != http.StatusUnauthorized {
 		t.Errorf("%d %s", a.Code, a.Body)
@@ -131,8 +145,11 @@ func TestRevocationNeedsAClient(t *testing.T) {
 }
 
 func TestAFirstPartyClientEndsAWholeSession(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAFirstPartyClientEndsAWholeSession)
+}
+
+func testAFirstPartyClientEndsAWholeSession(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	desk, app := h.token(h.grantIn(rec.SID, "CONF", "openid", "chat")), h.token(h.grantIn(rec.SID, "EVIL", "openid"))
 	for _, sid := range []string{"unknown", strings.Repeat("x", 4000)} {
@@ -155,8 +172,11 @@ func TestAFirstPartyClientEndsAWholeSession(t *testing.T) {
 }
 
 func TestASessionOfOthersIsNotTheClientsToEnd(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testASessionOfOthersIsNotTheClientsToEnd)
+}
+
+func testASessionOfOthersIsNotTheClientsToEnd(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.session()
 	token := h.token(h.grantIn(rec.SID, "EVIL", "openid"))
 	h.post("/oauth/revoke", "CONF", url.Values{"sid": {rec.SID}})

@@ -11,14 +11,16 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 6749, the authorization code grant and the token endpoint; SECURITY's
 // groups Authorize and Token.
 
-func TestACodeBuysTokensOnce(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+func TestACodeBuysTokensOnce(t *testing.T) { storetest.OnBothEngines(t, testACodeBuysTokensOnce) }
+
+func testACodeBuysTokensOnce(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback, "scope", "openid offline_access chat"))
 	first := h.redeem("RP", callback, code)
 	if first.Code != http.StatusOK || first.text("access_token") == "" || first.text("refresh_token") == "" || first.text("id_token") == "" || first.text("token_type") != "Bearer" {
@@ -35,8 +37,11 @@ func TestACodeBuysTokensOnce(t *testing.T) {
 }
 
 func TestAReplayedCodeBurnsWhatItBoughtAlsoDaysLater(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAReplayedCodeBurnsWhatItBoughtAlsoDaysLater)
+}
+
+func testAReplayedCodeBurnsWhatItBoughtAlsoDaysLater(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback))
 	tokens := h.redeem("RP", callback, code)
 	for range 3 {
@@ -48,9 +53,10 @@ func TestAReplayedCodeBurnsWhatItBoughtAlsoDaysLater(t *testing.T) {
 	h.refresh("RP", tokens.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_grant")
 }
 
-func TestACodeIsItsClientsOnly(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+func TestACodeIsItsClientsOnly(t *testing.T) { storetest.OnBothEngines(t, testACodeIsItsClientsOnly) }
+
+func testACodeIsItsClientsOnly(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback))
 	h.redeem("MAL", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant")
 	h.redeem("APP", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant")
@@ -64,25 +70,32 @@ func TestACodeIsItsClientsOnly(t *testing.T) {
 }
 
 func TestACodeNeedsTheRedirectURIItWasSentTo(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testACodeNeedsTheRedirectURIItWasSentTo)
+}
+
+func testACodeNeedsTheRedirectURIItWasSentTo(t *testing.T, on storetest.Engine) {
 	for _, other := range []string{"", "https://rp.example/cb/", "https://mal.example/cb"} {
-		h := newFlows(t)
+		h := newFlows(t, on)
 		code := h.code(ask("RP", callback))
 		h.redeem("RP", callback, code, "redirect_uri", other).wantError(t, http.StatusBadRequest, "invalid_grant")
 		h.redeem("RP", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant") // burnt
 	}
 }
 
-func TestACodeLivesAMinute(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+func TestACodeLivesAMinute(t *testing.T) { storetest.OnBothEngines(t, testACodeLivesAMinute) }
+
+func testACodeLivesAMinute(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback))
 	h.pass(61 * time.Second)
 	h.redeem("RP", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant")
 }
 
 func TestACodeIsWorthNothingOnceItsSessionOrAgentHasEnded(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testACodeIsWorthNothingOnceItsSessionOrAgentHasEnded)
+}
+
+func testACodeIsWorthNothingOnceItsSessionOrAgentHasEnded(t *testing.T, on storetest.Engine) {
 	for name, end := range map[string]func(*house, store.Session){
 		"sign-out": func(h *house, rec store.Session) {
 			h.update(func(tx store.Tx) error { return h.o.Sessions.End(t.Context(), tx, h.site(), rec, "sign_out") })
@@ -94,7 +107,7 @@ func TestACodeIsWorthNothingOnceItsSessionOrAgentHasEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newFlows(t)
+			h := newFlows(t, on)
 			rec := h.session()
 			code := h.code(ask("RP", callback))
 			end(h, rec)
@@ -105,7 +118,7 @@ func TestACodeIsWorthNothingOnceItsSessionOrAgentHasEnded(t *testing.T) {
 
 func TestNothingIsSentToAnUnknownClientOrURI(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	h.addClient(store.Client{ID: "GONE", Disabled: true, RedirectURIs: []string{"https://gone.example/cb"}, GrantTypes: []string{grantCode}})
 	for name, q := range map[string]url.Values{
 		"unknown client":   ask("NOBODY", "https://evil.example/cb"),
@@ -131,7 +144,7 @@ var ownLink = regexp.MustCompile(`href="/oauth/authorize[^"]*"`)
 
 func TestAParameterGivenTwiceIsRefused(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, name := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "code_challenge", "request_uri"} {
 		good := ask("RP", callback, "nonce", "n").Encode()
 		other := name + "=" + url.QueryEscape("https://evil.example/cb")
@@ -151,7 +164,7 @@ func TestAParameterGivenTwiceIsRefused(t *testing.T) {
 
 func TestOnlyTheResponseTypeCodeIsAnswered(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, kind := range []string{"CODE", "code code", "code token", "token", "id_token", "none", " code"} {
 		if got := h.authorize(ask("RP", callback, "response_type", kind)).back(t, callback); got.Get("error") != "unsupported_response_type" || got.Has("code") {
 			t.Errorf("%q: %v", kind, got)
@@ -171,8 +184,11 @@ func TestOnlyTheResponseTypeCodeIsAnswered(t *testing.T) {
 }
 
 func TestFormPostCarriesTheAnswerInTheBody(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testFormPostCarriesTheAnswerInTheBody)
+}
+
+func testFormPostCarriesTheAnswerInTheBody(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	a := h.authorize(ask("RP", callback, "response_mode", "form_post", "state", `"><script>`))
 	body := a.Body.String()
 	if a.Code != http.StatusOK || !strings.Contains(body, `action="`+callback+`"`) || !strings.Contains(body, `name="iss" value="`+testIssuer+`"`) || strings.Contains(body, `"><script>`) {
@@ -188,7 +204,7 @@ func TestFormPostCarriesTheAnswerInTheBody(t *testing.T) {
 
 func TestStateComesBackByteForByte(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, state := range []string{"", "s", "a b+c%&=é\u202e", strings.Repeat("x", 4000)} {
 		q := ask("RP", callback)
 		if q.Set("state", state); state == "" {
@@ -205,13 +221,16 @@ func TestStateComesBackByteForByte(t *testing.T) {
 
 func TestUnknownParametersAreIgnored(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	h.code(ask("RP", callback, "display", "page", "ui_locales", "xx-YY", "claims_locales", "de", "login_hint", "<b>", "acr_values", "9 8", "no_such_thing", "1"))
 }
 
 func TestAPostedRequestIsTheSameRequest(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAPostedRequestIsTheSameRequest)
+}
+
+func testAPostedRequestIsTheSameRequest(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	r := httptest.NewRequest(http.MethodPost, testIssuer+"/oauth/authorize", strings.NewReader(ask("RP", callback).Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", "https://rp.example")
@@ -226,7 +245,7 @@ func TestAPostedRequestIsTheSameRequest(t *testing.T) {
 
 func TestTheTokenEndpointReadsFormsOnly(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	form := url.Values{"grant_type": {grantClient}}.Encode()
 	send := func(method, query, contentType, body string) answer {
 		r := httptest.NewRequest(method, testIssuer+"/oauth/token"+query, strings.NewReader(body))
@@ -248,8 +267,11 @@ func TestTheTokenEndpointReadsFormsOnly(t *testing.T) {
 }
 
 func TestGrantsAreThoseOfTheHouseAndTheClient(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testGrantsAreThoseOfTheHouseAndTheClient)
+}
+
+func testGrantsAreThoseOfTheHouseAndTheClient(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange", "Client_Credentials"} {
 		h.tokenPost("RP", url.Values{"grant_type": {grant}}).wantError(t, http.StatusBadRequest, "unsupported_grant_type")
 	}
@@ -260,7 +282,7 @@ func TestGrantsAreThoseOfTheHouseAndTheClient(t *testing.T) {
 
 func TestScopesAreComparedExactly(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, scope := range []string{"*", "chat.x", "CHAT", "chat\u00a0email", "chat\tchat", "cha", "openid", "agent.manage"} {
 		h.tokenPost("RP", url.Values{"grant_type": {grantClient}, "scope": {scope}}).wantError(t, http.StatusBadRequest, "invalid_scope")
 		if scope == "openid" {
@@ -276,8 +298,11 @@ func TestScopesAreComparedExactly(t *testing.T) {
 }
 
 func TestAStoreThatFailsIsAnswered503(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAStoreThatFailsIsAnswered503)
+}
+
+func testAStoreThatFailsIsAnswered503(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback))
 	h.redeem("RP", callback, "ch_ac_warm-up")
 	h.store.down.Store(true)
@@ -293,8 +318,11 @@ func TestAStoreThatFailsIsAnswered503(t *testing.T) {
 }
 
 func TestWhatIsIssuedAndRefusedIsRecorded(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testWhatIsIssuedAndRefusedIsRecorded)
+}
+
+func testWhatIsIssuedAndRefusedIsRecorded(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	code := h.code(ask("RP", callback))
 	h.redeem("MAL", callback, code)
 	tokens := h.redeem("RP", callback, code)

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 7523, section 2.2; SECURITY's group Client authentication, rows 3 to 5.
@@ -29,9 +30,9 @@ type pkj struct {
 	key *ecdsa.PrivateKey
 }
 
-func newPKJ(t *testing.T) *pkj {
+func newPKJ(t *testing.T, on storetest.Engine) *pkj {
 	t.Helper()
-	h := newFlows(t)
+	h := newFlows(t, on)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	h.ok(err)
 	h.addClient(store.Client{
@@ -88,8 +89,11 @@ func (p *pkj) send(assertion string, change ...string) answer {
 }
 
 func TestAnAssertionAuthenticatesOnce(t *testing.T) {
-	t.Parallel()
-	p := newPKJ(t)
+	storetest.OnBothEngines(t, testAnAssertionAuthenticatesOnce)
+}
+
+func testAnAssertionAuthenticatesOnce(t *testing.T, on storetest.Engine) {
+	p := newPKJ(t, on)
 	for _, aud := range []string{testIssuer, testIssuer + "/oauth/token"} {
 		claims := p.goodClaims()
 		claims["aud"] = aud
@@ -108,8 +112,11 @@ func TestAnAssertionAuthenticatesOnce(t *testing.T) {
 }
 
 func TestFiftyRacersWithOneAssertionSucceedOnce(t *testing.T) {
-	t.Parallel()
-	p := newPKJ(t)
+	storetest.OnBothEngines(t, testFiftyRacersWithOneAssertionSucceedOnce)
+}
+
+func testFiftyRacersWithOneAssertionSucceedOnce(t *testing.T, on storetest.Engine) {
+	p := newPKJ(t, on)
 	one, won := p.good(), 0
 	for _, a := range race(50, func() answer { return p.send(one) }) {
 		if a.Code == http.StatusOK {
@@ -124,8 +131,11 @@ func TestFiftyRacersWithOneAssertionSucceedOnce(t *testing.T) {
 }
 
 func TestAFailedAssertionDoesNotUseItsJTIUp(t *testing.T) {
-	t.Parallel()
-	p := newPKJ(t)
+	storetest.OnBothEngines(t, testAFailedAssertionDoesNotUseItsJTIUp)
+}
+
+func testAFailedAssertionDoesNotUseItsJTIUp(t *testing.T, on storetest.Engine) {
+	p := newPKJ(t, on)
 	claims := p.goodClaims()
 	claims["aud"] = "https://other.example"
 	p.send(p.assert(jose.ES256, p.key, "k1", claims)).wantError(t, http.StatusUnauthorized, "invalid_client")
@@ -140,7 +150,7 @@ func TestAFailedAssertionDoesNotUseItsJTIUp(t *testing.T) {
 
 func TestAnAssertionsClaimsAreExact(t *testing.T) {
 	t.Parallel()
-	p := newPKJ(t)
+	p := newPKJ(t, storetest.Bolt)
 	now := p.now().Unix()
 	for name, change := range map[string]map[string]any{
 		"no exp": {"exp": nil}, "exp in ten years": {"exp": now + 10*365*86400}, "expired": {"exp": now - 60}, "exp as text": {"exp": "soon"}, "exp in milliseconds": {"exp": (now + 60) * 1000},
@@ -170,7 +180,7 @@ func TestAnAssertionsClaimsAreExact(t *testing.T) {
 
 func TestAnAssertionsSignatureIsByTheRegisteredKey(t *testing.T) {
 	t.Parallel()
-	p := newPKJ(t)
+	p := newPKJ(t, storetest.Bolt)
 	other, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	curve, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	der, _ := x509.MarshalPKIXPublicKey(p.key.Public())
@@ -198,7 +208,7 @@ func TestAnAssertionsSignatureIsByTheRegisteredKey(t *testing.T) {
 
 func TestAWeakOrPrivateClientKeyIsNotUsed(t *testing.T) {
 	t.Parallel()
-	p := newPKJ(t)
+	p := newPKJ(t, storetest.Bolt)
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	p.ok(err)
 	for name, c := range map[string]struct {
@@ -220,8 +230,11 @@ func TestAWeakOrPrivateClientKeyIsNotUsed(t *testing.T) {
 }
 
 func TestAClientWithAKeyCannotUseASecret(t *testing.T) {
-	t.Parallel()
-	p := newPKJ(t)
+	storetest.OnBothEngines(t, testAClientWithAKeyCannotUseASecret)
+}
+
+func testAClientWithAKeyCannotUseASecret(t *testing.T, on storetest.Engine) {
+	p := newPKJ(t, on)
 	p.raw(basic("PKJ:x"), url.Values{}).wantError(t, http.StatusUnauthorized, "invalid_client")
 	p.raw("", url.Values{"client_id": {"PKJ"}}).wantError(t, http.StatusUnauthorized, "invalid_client")
 	p.raw("", url.Values{"client_id": {"PKJ"}, "client_secret": {"x"}, "client_assertion": {"e30.e30."}, "client_assertion_type": {assertionType}}).wantError(t, http.StatusBadRequest, "invalid_request")
@@ -232,7 +245,7 @@ func TestAClientWithAKeyCannotUseASecret(t *testing.T) {
 
 func TestAKeyFromAJWKSURIIsFetchedOnceAMinute(t *testing.T) {
 	t.Parallel()
-	p := newPKJ(t)
+	p := newPKJ(t, storetest.Bolt)
 	var fetched atomic.Int32
 	var body atomic.Value
 	body.Store(publicKeys(t, jose.JSONWebKey{Key: p.key.Public(), KeyID: "k1"}))

@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 7636; SECURITY's group PKCE.
 
 func TestAChallengeIsS256AndNothingElse(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	good := ask("RP", callback).Get("code_challenge")
 	for name, change := range map[string][]string{
 		"none":                {"code_challenge", "", "code_challenge_method", ""},
@@ -37,8 +39,11 @@ func TestAChallengeIsS256AndNothingElse(t *testing.T) {
 }
 
 func TestAFlowWithAChallengeNeedsItsVerifier(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAFlowWithAChallengeNeedsItsVerifier)
+}
+
+func testAFlowWithAChallengeNeedsItsVerifier(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for name, wrong := range map[string]string{
 		"missing": "", "wrong": strings.Repeat("a", 43), "42 characters": verifier[:42], "129 characters": strings.Repeat("a", 129),
 		"an illegal character": verifier[:43] + "!", "the challenge": ask("RP", callback).Get("code_challenge"),
@@ -55,8 +60,11 @@ func TestAFlowWithAChallengeNeedsItsVerifier(t *testing.T) {
 }
 
 func TestAFlowWithoutAChallengeTakesNoVerifier(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAFlowWithoutAChallengeTakesNoVerifier)
+}
+
+func testAFlowWithoutAChallengeTakesNoVerifier(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	const redirect = "https://old.example/cb"
 	bare := func() string {
 		return h.code(ask("OLD", redirect, "scope", "openid", "code_challenge", "", "code_challenge_method", ""))

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 8252 and SECURITY's group Redirect URI matching.
 
 func TestARedirectURIIsTheRegisteredOneToTheByte(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, uri := range []string{
 		"https://rp.example/cb/", "https://RP.example/cb", "https://rp.example/CB", "https://rp.example/cb/../x", "https://rp.example/cb/..;/", "https://rp.example/%63b",
 		"https://rp.example/%2e%2e/cb", "https://rp.example//cb", "https://rp.example/cb?x=1", "https://rp.example/cb?", "https://rp.example/cb#", "https://rp.example/cb#f",
@@ -45,7 +46,7 @@ func TestOnlyThePortOfALoopbackAddressMayDiffer(t *testing.T) {
 
 func TestWhatMustNeverBeATargetIsRefusedAlsoWhenRegistered(t *testing.T) {
 	t.Parallel()
-	h := newFlows(t)
+	h := newFlows(t, storetest.Bolt)
 	for _, uri := range []string{
 		"javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "http://rp.example/cb", "https://*.example/cb", "https://rp.example/cb#f", "https://u@rp.example/cb", "/cb", "cb",
 		"https://rp.example/cb?code=x", "https://rp.example/cb?state=x", "vbscript:x", "about:blank", "blob:https://rp.example/1", "https:rp.example/cb", "",

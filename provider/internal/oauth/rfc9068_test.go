@@ -13,13 +13,17 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // RFC 9068 (access tokens) and RFC 8707 (resources); DESIGN's claims.
 
 func TestAnAccessTokenSaysWhoWhatAndWhereFrom(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnAccessTokenSaysWhoWhatAndWhereFrom)
+}
+
+func testAnAccessTokenSaysWhoWhatAndWhereFrom(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.changeClient("RP", func(c *store.Client) { c.DefaultResource = testResource })
 	a := h.tokens("RP", callback, "scope", "openid chat")
 	head, err := base64.RawURLEncoding.DecodeString(strings.Split(a.text("access_token"), ".")[0])
@@ -46,8 +50,11 @@ func TestAnAccessTokenSaysWhoWhatAndWhereFrom(t *testing.T) {
 }
 
 func TestAuthorityIsWhatAgentScopesAndClientHaveInCommon(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAuthorityIsWhatAgentScopesAndClientHaveInCommon)
+}
+
+func testAuthorityIsWhatAgentScopesAndClientHaveInCommon(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	_, submit := h.consent(ask("THIRD", third, "scope", "openid chat.monitor agent.manage"))
 	a := h.redeem("THIRD", third, submit("allow").back(t, third).Get("code"))
 	c := payload(t, a.text("access_token"))
@@ -71,8 +78,11 @@ func TestAuthorityIsWhatAgentScopesAndClientHaveInCommon(t *testing.T) {
 }
 
 func TestAResourceThatLooksGetsTheNetworks(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAResourceThatLooksGetsTheNetworks)
+}
+
+func testAResourceThatLooksGetsTheNetworks(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	claims := func(resource string) map[string]any {
 		return payload(t, h.tokens("RP", callback, "scope", "chat", "resource", resource).text("access_token"))
 	}
@@ -98,8 +108,11 @@ func TestAResourceThatLooksGetsTheNetworks(t *testing.T) {
 }
 
 func TestAResourceIsOneOfTheSitesAndTheClients(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAResourceIsOneOfTheSitesAndTheClients)
+}
+
+func testAResourceIsOneOfTheSitesAndTheClients(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	for _, bad := range []string{"https://other.example", testResource + "/", testResource + "/x", strings.ToUpper(testResource), "*", "chat"} {
 		if got := h.authorize(ask("RP", callback, "resource", bad)).back(t, callback); got.Get("error") != "invalid_target" {
 			t.Errorf("%s: %v", bad, got)
@@ -123,8 +136,11 @@ func TestAResourceIsOneOfTheSitesAndTheClients(t *testing.T) {
 }
 
 func TestAnOpaqueTokenIsStoredByItsHashAndDiesWithItsFamily(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAnOpaqueTokenIsStoredByItsHashAndDiesWithItsFamily)
+}
+
+func testAnOpaqueTokenIsStoredByItsHashAndDiesWithItsFamily(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.changeSettings(func(s *store.Settings) { s.Resources[0].AccessTokenFormat = "opaque" })
 	h.changeClient("RP", func(c *store.Client) { c.DefaultResource = testResource })
 	a := h.tokens("RP", callback, "scope", "openid offline_access chat")
@@ -140,8 +156,11 @@ func TestAnOpaqueTokenIsStoredByItsHashAndDiesWithItsFamily(t *testing.T) {
 }
 
 func TestAClientsOwnTokenIsItsOwn(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testAClientsOwnTokenIsItsOwn)
+}
+
+func testAClientsOwnTokenIsItsOwn(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	a := h.tokenPost("THIRD", url.Values{"grant_type": {grantClient}, "scope": {"chat.monitor"}})
 	c := payload(t, a.text("access_token"))
 	if a.JSON["refresh_token"] != nil || a.JSON["id_token"] != nil || c["sub"] != "THIRD" || c["subject_type"] != "client" || c["sid"] != nil || c["auth_time"] != nil || c["aud"] != testIssuer {
@@ -157,8 +176,11 @@ func TestAClientsOwnTokenIsItsOwn(t *testing.T) {
 }
 
 func TestReservedClaimsAreNeverAnAgentsToChoose(t *testing.T) {
-	t.Parallel()
-	h := newFlows(t)
+	storetest.OnBothEngines(t, testReservedClaimsAreNeverAnAgentsToChoose)
+}
+
+func testReservedClaimsAreNeverAnAgentsToChoose(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
 	h.changeAgent(func(a *store.Agent) { a.Name, a.Locale = `","sub":"root","roles":["administrators"]`, "__proto__" })
 	a := h.tokens("RP", callback, "scope", "openid profile chat", "claims", `{"id_token":{"sub":null,"iss":null,"aud":null,"name":null,"__proto__":null}}`)
 	for _, token := range []string{a.text("access_token"), a.text("id_token")} {

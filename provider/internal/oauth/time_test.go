@@ -5,13 +5,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // fosite looks at the wall clock in many places. In a bubble the clock is the
 // test's, so that nothing of what we promise hangs on fosite's idea of now.
 func TestLifetimesHoldWhateverReadsTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newFlows(t)
+		h := newFlows(t, storetest.Bolt)
 		code := h.code(ask("RP", callback))
 		time.Sleep(59 * time.Second)
 		a := h.redeem("RP", callback, code)

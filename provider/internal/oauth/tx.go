@@ -68,6 +68,9 @@ func (x *exchange) audience() string { return audience(x.site, x.client, x.resou
 func (o *OAuth) transact(ctx context.Context, grantType string, base *exchange) (*tokenAnswer, error) {
 	var answer *tokenAnswer
 	var refusal error
+	if err := o.Keys.Load(ctx, base.site); err != nil {
+		return nil, err
+	}
 	err := o.Store.Update(ctx, base.site.Path, func(tx store.Tx) (err error) {
 		x := *base
 		x.tx, answer, refusal = tx, nil, nil

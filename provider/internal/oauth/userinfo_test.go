@@ -12,13 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // OpenID Connect Core, section 5.3; RFC 6750.
 
 func TestUserinfoGivesTheClaimsOfTheGrantedScopes(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testUserinfoGivesTheClaimsOfTheGrantedScopes)
+}
+
+func testUserinfoGivesTheClaimsOfTheGrantedScopes(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	for scope, want := range map[string][]string{
 		"":        {"sub"},
 		"profile": {"given_name", "name", "sub", "updated_at"},
@@ -50,8 +54,11 @@ func TestUserinfoGivesTheClaimsOfTheGrantedScopes(t *testing.T) {
 }
 
 func TestTheClaimsParameterAsksForSingleClaimsWithinTheCeiling(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTheClaimsParameterAsksForSingleClaimsWithinTheCeiling)
+}
+
+func testTheClaimsParameterAsksForSingleClaimsWithinTheCeiling(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g := h.grant("CONF", "openid")
 	g.Claims = json.RawMessage(`{"userinfo":{"name":{"essential":true},"phone_number":null,"no_such":null},"id_token":{"email":null},"other":7}`)
 	h.update(func(tx store.Tx) error { return store.Grants.Put(tx, &g) })
@@ -63,7 +70,7 @@ func TestTheClaimsParameterAsksForSingleClaimsWithinTheCeiling(t *testing.T) {
 
 func TestUserinfoTakesTheTokenByHeaderOrForm(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	token := h.token(h.grant("CONF", "openid"))
 	post := httptest.NewRequest(http.MethodPost, testIssuer+"/oauth/userinfo", nil)
 	post.Header.Set("Authorization", "Bearer "+token)
@@ -80,8 +87,11 @@ func TestUserinfoTakesTheTokenByHeaderOrForm(t *testing.T) {
 }
 
 func TestUserinfoRefusesWithAChallenge(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testUserinfoRefusesWithAChallenge)
+}
+
+func testUserinfoRefusesWithAChallenge(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	g := h.grant("CONF", "openid", "profile")
 	token := h.token(g)
 	both := httptest.NewRequest(http.MethodPost, testIssuer+"/oauth/userinfo?access_token="+token, strings.NewReader("access_token="+token))
@@ -122,8 +132,11 @@ func TestUserinfoRefusesWithAChallenge(t *testing.T) {
 }
 
 func TestUserinfoJudgesTheNetwork(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testUserinfoJudgesTheNetwork)
+}
+
+func testUserinfoJudgesTheNetwork(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	token := h.token(h.grant("CONF", "openid"))
 	h.changeSettings(func(s *store.Settings) {
 		s.Allowlist = store.Allowlist{Enabled: true, Console: true, Mobile: true, Entries: []store.AllowlistEntry{{IP: "198.51.100.1"}}}
@@ -135,7 +148,7 @@ func TestUserinfoJudgesTheNetwork(t *testing.T) {
 
 func TestGuessingAtUserinfoIsSlowedDown(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	live := h.token(h.grant("CONF", "openid"))
 	throttled := 0
 	for range 500 {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 func (b *browser) begin(query string) string {
@@ -30,7 +31,7 @@ func (b *browser) flow(id string) (store.SignIn, error) {
 
 func TestASignInTravelsSealedInItsCookie(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	b := h.browser("")
 	id := b.begin("client_id=desk&state=s3cret")
 	got, err := b.flow(id)
@@ -59,7 +60,7 @@ func TestASignInTravelsSealedInItsCookie(t *testing.T) {
 
 func TestASignInBelongsToItsBrowserSiteAndId(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	b := h.browser("")
 	id := b.begin("a=1")
 	other := b.begin("a=2")
@@ -90,7 +91,7 @@ func TestASignInBelongsToItsBrowserSiteAndId(t *testing.T) {
 
 func TestABrowserHasAtMostFiveSignInsUnderWay(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	b := h.browser("")
 	b.cookies["junk"] = &http.Cookie{Name: "__Host-flow-junk", Value: "junk"}
 	var ids []string
@@ -117,7 +118,7 @@ func TestABrowserHasAtMostFiveSignInsUnderWay(t *testing.T) {
 
 func TestARequestThatNoCookieCanHoldIsRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	b := h.browser("")
 	b.begin("request=" + strings.Repeat("x", 2500))
 	for name, c := range b.cookies {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,7 +19,14 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
+
+// database is the PostgreSQL of the tests that run on both engines.
+var database storetest.Shared
+
+func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
 
 // house is two sites with two agents each, ana and ben; its clock stands.
 type house struct {
@@ -42,13 +50,30 @@ func (h *house) pass(d time.Duration) {
 	h.now = h.now.Add(d)
 }
 
-func newHouse(t *testing.T) *house {
+// open is an empty store on that engine.
+func (h *house) open(on storetest.Engine) store.Store {
+	h.t.Helper()
+	if on == storetest.PostgreSQL {
+		engine, err := postgres.Open(h.t.Context(), postgres.Options{URL: database.URL(h.t), Now: h.clock, AllowAsync: true})
+		h.ok(err)
+		return engine
+	}
+	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(h.t.TempDir(), "house.db"), Now: h.clock})
+	h.ok(err)
+	return engine
+}
+
+func (h *house) ok(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func newHouse(t *testing.T, on storetest.Engine) *house {
 	t.Helper()
 	h := &house{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 123, time.UTC)}
-	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "session.db"), Now: h.clock})
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine := h.open(on)
 	t.Cleanup(func() { engine.Close() })
 	sealer, err := store.NewSealer(make([]byte, store.MasterKeySize))
 	if err != nil {
@@ -171,8 +196,11 @@ func (b *browser) wantSignedIn(why string) store.Session {
 }
 
 func TestASessionIsFoundByItsCookieOnly(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testASessionIsFoundByItsCookieOnly)
+}
+
+func testASessionIsFoundByItsCookieOnly(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	b.wantSignedOut("no cookie")
 	rec := b.signIn("ana")
@@ -200,7 +228,7 @@ func TestASessionIsFoundByItsCookieOnly(t *testing.T) {
 
 func TestCookiesThatSayTwoThingsAreSignedOut(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	b := h.browser("")
 	b.signIn("ana")
 	value := b.cookies["__Host-session"].Value
@@ -224,7 +252,7 @@ func TestCookiesThatSayTwoThingsAreSignedOut(t *testing.T) {
 
 func TestSitesOnOneHostHaveCookiesApart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, storetest.Bolt)
 	root := h.browser("")
 	root.signIn("ana")
 	acme := &browser{h, "acme", root.cookies}
@@ -240,9 +268,10 @@ func TestSitesOnOneHostHaveCookiesApart(t *testing.T) {
 	acme.wantSignedOut("the root's value under acme's name")
 }
 
-func TestSessionsEndIdleAndOld(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+func TestSessionsEndIdleAndOld(t *testing.T) { storetest.OnBothEngines(t, testSessionsEndIdleAndOld) }
+
+func testSessionsEndIdleAndOld(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	idle, busy := h.browser(""), h.browser("")
 	idle.signIn("ana")
 	busy.signIn("ana")
@@ -269,8 +298,11 @@ func TestSessionsEndIdleAndOld(t *testing.T) {
 }
 
 func TestTighterLimitsApplyToSessionsThatRun(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTighterLimitsApplyToSessionsThatRun)
+}
+
+func testTighterLimitsApplyToSessionsThatRun(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	b.signIn("ana")
 	h.pass(20 * time.Minute)
@@ -286,8 +318,11 @@ func TestTighterLimitsApplyToSessionsThatRun(t *testing.T) {
 }
 
 func TestTouchWritesAtMostOnceAMinute(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTouchWritesAtMostOnceAMinute)
+}
+
+func testTouchWritesAtMostOnceAMinute(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	b.signIn("ana")
 	seen := func() time.Time { return b.wantSignedIn("").Seen }
@@ -319,8 +354,11 @@ func TestTouchWritesAtMostOnceAMinute(t *testing.T) {
 }
 
 func TestSigningInAgainMakesANewCookieAndTheOldOneDies(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testSigningInAgainMakesANewCookieAndTheOldOneDies)
+}
+
+func testSigningInAgainMakesANewCookieAndTheOldOneDies(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	first := b.signIn("ana")
 	old := &browser{h, "", map[string]*http.Cookie{"c": b.cookies["__Host-session"]}}
@@ -342,8 +380,11 @@ func TestSigningInAgainMakesANewCookieAndTheOldOneDies(t *testing.T) {
 }
 
 func TestAPlantedSessionIsNotTakenOver(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAPlantedSessionIsNotTakenOver)
+}
+
+func testAPlantedSessionIsNotTakenOver(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	b.cookies["x"] = &http.Cookie{Name: "__Host-session", Value: strings.Repeat("A", 43)}
 	rec := b.signIn("ana")
@@ -405,8 +446,11 @@ func (h *house) audited(action string) (n int) {
 }
 
 func TestEndingASessionTakesEverythingWithIt(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testEndingASessionTakesEverythingWithIt)
+}
+
+func testEndingASessionTakesEverythingWithIt(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	one, two := h.browser(""), h.browser("")
 	first, second := one.signIn("ana"), two.signIn("ana")
 	h.grant("A", first, "desk")
@@ -444,8 +488,11 @@ func TestEndingASessionTakesEverythingWithIt(t *testing.T) {
 }
 
 func TestEndingAllSessionsVoidsWhatIsUnderWay(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testEndingAllSessionsVoidsWhatIsUnderWay)
+}
+
+func testEndingAllSessionsVoidsWhatIsUnderWay(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	one, two, other := h.browser(""), h.browser(""), h.browser("")
 	first := one.signIn("ana")
 	two.signIn("ana")
@@ -472,7 +519,10 @@ func TestEndingAllSessionsVoidsWhatIsUnderWay(t *testing.T) {
 }
 
 func TestAnAgentWhoMayNotHasNoSession(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testAnAgentWhoMayNotHasNoSession)
+}
+
+func testAnAgentWhoMayNotHasNoSession(t *testing.T, on storetest.Engine) {
 	for name, change := range map[string]func(tx store.Tx, h *house) error{
 		"inactive": func(tx store.Tx, _ *house) error {
 			return store.Agents.Put(tx, &store.Agent{ID: "ana", Email: "a", Inactive: true})
@@ -489,7 +539,7 @@ func TestAnAgentWhoMayNotHasNoSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, on)
 			b := h.browser("")
 			b.signIn("ana")
 			h.update("", func(tx store.Tx) error { return change(tx, h) })
@@ -499,7 +549,10 @@ func TestAnAgentWhoMayNotHasNoSession(t *testing.T) {
 }
 
 func TestAChangedAgentIsAnnounced(t *testing.T) {
-	t.Parallel()
+	storetest.OnBothEngines(t, testAChangedAgentIsAnnounced)
+}
+
+func testAChangedAgentIsAnnounced(t *testing.T, on storetest.Engine) {
 	base := store.Agent{ID: "ana", Email: "ana@acme.example", Roles: []string{"agents", "supervisors"}, Departments: []string{"billing"}}
 	for name, c := range map[string]struct {
 		change func(*store.Agent)
@@ -515,7 +568,7 @@ func TestAChangedAgentIsAnnounced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, on)
 			h.update("", func(tx store.Tx) error { return store.Agents.Put(tx, &base) })
 			b := h.browser("")
 			b.signIn("ana")
@@ -538,8 +591,11 @@ func TestAChangedAgentIsAnnounced(t *testing.T) {
 }
 
 func TestRevokingAGrantNamesItToTheVerifiers(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testRevokingAGrantNamesItToTheVerifiers)
+}
+
+func testRevokingAGrantNamesItToTheVerifiers(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	rec := h.browser("").signIn("ana")
 	h.grant("A", rec, "desk")
 	h.grant("B", rec, "mobile")
@@ -559,8 +615,11 @@ func TestRevokingAGrantNamesItToTheVerifiers(t *testing.T) {
 }
 
 func TestAHundredRacersEndOneSessionOnce(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testAHundredRacersEndOneSessionOnce)
+}
+
+func testAHundredRacersEndOneSessionOnce(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
 	b := h.browser("")
 	rec := b.signIn("ana")
 	h.grant("A", rec, "desk")
