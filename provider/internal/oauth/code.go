@@ -87,12 +87,15 @@ func (x *exchange) idleEnd() time.Time {
 	return idle
 }
 
-// target picks the one resource of this answer among those granted. Where none
-// was asked for at the beginning, the client may still name one.
+// target picks the one resource of this answer among those granted: the one that
+// the request names, else the client's default, else the first. Where none was
+// asked for at the beginning, the client may still name one.
 func (x *exchange) target(granted []string) (string, error) {
 	resource := x.form.Get("resource")
 	switch {
 	case len(granted) == 0:
+	case resource == "" && slices.Contains(granted, x.client.DefaultResource):
+		resource = x.client.DefaultResource
 	case resource == "":
 		resource = granted[0]
 	case !slices.Contains(granted, resource):

@@ -62,10 +62,10 @@ func readAuthorize(r *http.Request) (url.Values, error) {
 		return nil, err
 	}
 	for name, v := range form {
-		if values.Has(name) {
+		if values.Has(name) && name != web.Repeatable {
 			return nil, &web.Repeated{Name: name}
 		}
-		values[name] = v
+		values[name] = append(values[name], v...)
 	}
 	return values, nil
 }
@@ -140,11 +140,8 @@ func (a *authorizeRequest) parseScope(v url.Values) (err error) {
 	if a.scopes, err = agentScopes(a.client, v.Get("scope")); err != nil {
 		return err
 	}
-	resource := v.Get("resource")
-	if resource != "" {
-		a.resources = []string{resource}
-	}
-	return targetFor(a.site, a.client, resource)
+	a.resources, err = targetsFor(a.site, a.client, v["resource"])
+	return err
 }
 
 func (a *authorizeRequest) parseProof(v url.Values) error {

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -126,6 +127,33 @@ func targetFor(s *site.Site, c *store.Client, resource string) error {
 	mayAsk := len(c.Resources) == 0 || resource == c.DefaultResource || slices.Contains(c.Resources, resource)
 	if !ours || !mayAsk {
 		return web.Public(ErrInvalidTarget, "resource is not one that this client may ask for")
+	}
+	return nil
+}
+
+// targetsFor checks the resource parameters of an authorization request: all of
+// them, each counted once. The grant covers them, and a token is for one.
+func targetsFor(s *site.Site, c *store.Client, asked []string) (resources []string, err error) {
+	for _, resource := range asked {
+		if resource == "" || slices.Contains(resources, resource) {
+			continue
+		}
+		if err := targetFor(s, c, resource); err != nil {
+			return nil, err
+		}
+		resources = append(resources, resource)
+	}
+	if len(resources) == 0 {
+		return nil, targetFor(s, c, "")
+	}
+	return resources, nil
+}
+
+// oneTarget refuses a token request that names several resources: what one of
+// them gets to see must be worth nothing at the others.
+func oneTarget(form url.Values) error {
+	if len(form["resource"]) > 1 {
+		return web.Public(ErrInvalidTarget, "name one resource: an access token is for one audience; ask again for each other one")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,7 +42,7 @@ func (o *OAuth) issue(r *http.Request, s *site.Site) (*tokenAnswer, error) {
 	}
 	x := &exchange{site: s, client: client, form: form, proof: proof, now: o.Now().UTC(), ip: web.ClientIP(r.Context())}
 	grantType := form.Get("grant_type")
-	if err := o.checkGrant(client, grantType); err != nil {
+	if err := cmp.Or(o.checkGrant(client, grantType), oneTarget(form)); err != nil {
 		return nil, o.countRefusal(x, err)
 	}
 	if grantType == grantClient {

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,7 +36,8 @@ var (
 
 // ReadForm reads a POST body of type application/x-www-form-urlencoded, at most
 // MaxForm bytes. A parameter given twice, bad escapes, a NUL or invalid UTF-8 is
-// ErrBadRequest (RFC 6749, section 3.2: parameters must not be repeated).
+// ErrBadRequest (RFC 6749, section 3.2: parameters must not be repeated), but for
+// resource, of which RFC 8707, section 2, allows several.
 func ReadForm(r *http.Request) (url.Values, error) {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" || len(r.Header.Values("Content-Type")) != 1 {
@@ -77,15 +79,20 @@ func parseParameters(s string) (url.Values, error) {
 		return nil, fmt.Errorf("%w: %s", ErrBadRequest, "the parameters are not well-formed")
 	}
 	for name, vs := range values {
-		if len(vs) > 1 {
+		if len(vs) > 1 && name != Repeatable {
 			return nil, &Repeated{Name: name}
 		}
-		if !utf8.ValidString(name) || !utf8.ValidString(vs[0]) || strings.ContainsRune(vs[0], 0) || strings.ContainsRune(name, 0) {
+		if !isText(name) || slices.ContainsFunc(vs, func(v string) bool { return !isText(v) }) {
 			return nil, fmt.Errorf("%w: %s", ErrBadRequest, "a parameter holds bytes that are not text")
 		}
 	}
 	return values, nil
 }
+
+// Repeatable is the one parameter that may be given more than once.
+const Repeatable = "resource"
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // Repeated says which parameter was given more than once.
 type Repeated struct{ Name string }
