@@ -28,7 +28,13 @@ type Agent struct {
 
 	PasswordHash    string    `json:"password_hash,omitempty"` // PHC string
 	PasswordChanged time.Time `json:"password_changed,omitzero"`
-	TOTPSeed        []byte    `json:"totp_seed,omitempty"` // sealed
+	// PasswordHistory is the hashes of former passwords, the newest first.
+	PasswordHistory []string `json:"password_history,omitempty"`
+	// PasswordSelfChanges is when the agent has changed it, the oldest first; only
+	// those of the last day matter.
+	PasswordSelfChanges []time.Time `json:"password_self_changes,omitempty"`
+	MustChangePassword  bool        `json:"must_change_password,omitempty"` // before anything is issued
+	TOTPSeed            []byte      `json:"totp_seed,omitempty"`            // sealed
 	// FactorGrace is when a role first demanded a second factor of this agent, at
 	// a sign-in: the days of grace count from it.
 	FactorGrace time.Time `json:"factor_grace,omitzero"`

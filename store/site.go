@@ -48,16 +48,19 @@ func GetSettings(tx Tx) (Settings, error) { return AllSettings.Get(tx, settingsK
 
 // PasswordPolicy has the eight rules' settings; zero switches a rule off.
 type PasswordPolicy struct {
-	MinLength        int  `json:"min_length" yaml:"min_length"`           // characters after NFC
-	CharacterKinds   int  `json:"character_kinds" yaml:"character_kinds"` // of upper, lower, digit, special
-	RefuseNames      bool `json:"refuse_names" yaml:"refuse_names"`
-	RefuseCommon     bool `json:"refuse_common" yaml:"refuse_common"`
-	History          int  `json:"history" yaml:"history"`
-	MaxAgeDays       int  `json:"max_age_days" yaml:"max_age_days"`
-	WarnDays         int  `json:"warn_days" yaml:"warn_days"`
-	MaxChangesPerDay int  `json:"max_changes_per_day" yaml:"max_changes_per_day"`
-	LockAfter        int  `json:"lock_after" yaml:"lock_after"`
-	LockMinutes      int  `json:"lock_minutes" yaml:"lock_minutes"`
+	MinLength           int  `json:"min_length" yaml:"min_length"`                                             // characters after NFC
+	MinLengthWithFactor int  `json:"min_length_with_factor,omitempty" yaml:"min_length_with_factor,omitempty"` // of who holds a second factor; zero: MinLength
+	CharacterKinds      int  `json:"character_kinds" yaml:"character_kinds"`                                   // of upper, lower, digit, special
+	RefuseNames         bool `json:"refuse_names" yaml:"refuse_names"`
+	RefuseCommon        bool `json:"refuse_common" yaml:"refuse_common"`
+	CommonWhole         bool `json:"common_whole,omitempty" yaml:"common_whole,omitempty"` // only whole common passwords are refused
+	RefuseBreached      bool `json:"refuse_breached,omitempty" yaml:"refuse_breached,omitempty"`
+	History             int  `json:"history" yaml:"history"`
+	MaxAgeDays          int  `json:"max_age_days" yaml:"max_age_days"`
+	WarnDays            int  `json:"warn_days" yaml:"warn_days"`
+	MaxChangesPerDay    int  `json:"max_changes_per_day" yaml:"max_changes_per_day"`
+	LockAfter           int  `json:"lock_after" yaml:"lock_after"`
+	LockMinutes         int  `json:"lock_minutes" yaml:"lock_minutes"`
 }
 
 // Allowlist is the site's IP allowlist as written; policy compiles it.

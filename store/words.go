@@ -15,6 +15,7 @@ var words = [...]string{
 	"administrators", "agents", "refresh_token", "authorization_code", "client_credentials", "ES256", "RS256", "EdDSA",
 	"success", "refused", "failed", "site", "subject", "visitor", "supervisors",
 	"return", "want_acr", "agent_hint", "fresh", "remembered", "factor_grace",
+	"password_history", "password_self_changes", "must_change_password",
 }
 
 // wordNumber is a word's place, counted from 1.

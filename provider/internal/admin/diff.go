@@ -50,11 +50,11 @@ func orNone(text string) string {
 
 // hidden members are secret, or say nothing to a reader.
 func hidden(name string) bool {
-	return slices.Contains([]string{"created", "updated", "not_before", "password_changed", "id"}, name)
+	return slices.Contains([]string{"created", "updated", "not_before", "password_changed", "password_self_changes", "id"}, name)
 }
 
 func secretMember(name string) bool {
-	return slices.Contains([]string{"password_hash", "totp_seed", "secrets"}, name)
+	return slices.Contains([]string{"password_hash", "password_history", "totp_seed", "secrets"}, name)
 }
 
 // changedFields compares two records by the members of their JSON forms.

@@ -50,6 +50,8 @@ var Errors = []web.ErrorRow{
 	{Err: ErrEmpty, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
 	{Err: ErrTooLong, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
 	{Err: ErrNotText, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
+	{Err: ErrChanged, Status: http.StatusConflict, OAuth: "invalid_request", Key: "conflict"},
+	{Err: ErrTooManyChanges, Status: http.StatusConflict, OAuth: "invalid_request", Key: "conflict"},
 	{Err: ErrHash, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
 }
 
