@@ -32,7 +32,11 @@ const (
 	tagTime // UTC
 )
 
-const maxPackDepth = 32
+const (
+	maxPackDepth = 32
+	maxMembers   = 255 // of an object or array
+	maxBinary    = 256 // bytes of text that may be kept in binary
+)
 
 var errPack = errors.New("not packed")
 
@@ -104,7 +108,7 @@ func (p *packer) list(tag, end byte, member func() bool) bool {
 		return true
 	}
 	for {
-		if count++; count > 255 || !member() {
+		if count++; count > maxMembers || !member() {
 			return false
 		}
 		p.out[place] = byte(count)
@@ -124,12 +128,15 @@ func (p *packer) name() bool {
 		return false
 	}
 	s, ok := p.text()
-	if n := wordNumber[string(s)]; n != 0 {
-		p.out = append(p.out, n)
-		return ok
-	}
-	p.out = appendSized(append(p.out, 0), s)
+	p.out = packName(p.out, s)
 	return ok
+}
+
+func packName(out, name []byte) []byte {
+	if n := wordNumber[string(name)]; n != 0 {
+		return append(out, n)
+	}
+	return appendSized(append(out, 0), name)
 }
 
 // text returns what stands before the closing quote, escapes as they are.
@@ -175,29 +182,76 @@ func packString(out, s []byte) []byte {
 	}
 	if len(s) >= len("2006-01-02T15:04:05Z") && s[4] == '-' && s[len(s)-1] == 'Z' {
 		if t, err := time.Parse(time.RFC3339Nano, string(s)); err == nil && t.Format(time.RFC3339Nano) == string(s) {
-			return binary.AppendUvarint(binary.AppendVarint(append(out, tagTime), t.Unix()), uint64(t.Nanosecond()))
+			return packTime(out, t)
 		}
 	}
-	if len(s) < 8 {
+	if len(s) < 8 || len(s) > maxBinary {
 		return appendSized(append(out, tagString), s)
 	}
-	var raw [256]byte
-	if len(s) <= len(raw) {
-		if id, ok := packUUID(s); ok {
-			return append(append(out, tagUUID), id[:]...)
-		}
-		if n, err := hex.Decode(raw[:], s); err == nil && hex.EncodeToString(raw[:n]) == string(s) {
-			return appendSized(append(out, tagHex), raw[:n])
-		}
-		if n, err := base64.RawURLEncoding.Decode(raw[:], s); err == nil && base64.RawURLEncoding.EncodeToString(raw[:n]) == string(s) {
+	if id, ok := packUUID(s); ok {
+		return append(append(out, tagUUID), id[:]...)
+	}
+	var raw [maxBinary]byte
+	in := alphabetsOf(s)
+	if in&inHex != 0 && len(s)%2 == 0 {
+		n, _ := hex.Decode(raw[:], s)
+		return appendSized(append(out, tagHex), raw[:n])
+	}
+	if in&inBase64URL != 0 {
+		if n, err := strictBase64URL.Decode(raw[:], s); err == nil {
 			return appendSized(append(out, tagBase64URL), raw[:n])
 		}
-		if n, err := base64.StdEncoding.Decode(raw[:], s); err == nil && base64.StdEncoding.EncodeToString(raw[:n]) == string(s) {
+	}
+	if in&inBase64 != 0 {
+		if n, err := strictBase64.Decode(raw[:], s); err == nil {
 			return appendSized(append(out, tagBase64), raw[:n])
 		}
 	}
 	return appendSized(append(out, tagString), s)
 }
+
+// Strict ones refuse what they would not have written themselves.
+var (
+	strictBase64    = base64.StdEncoding.Strict()
+	strictBase64URL = base64.RawURLEncoding.Strict()
+)
+
+func packTime(out []byte, t time.Time) []byte {
+	return binary.AppendUvarint(binary.AppendVarint(append(out, tagTime), t.Unix()), uint64(t.Nanosecond()))
+}
+
+// Alphabets that a text may be in.
+const (
+	inHex = 1 << iota // small letters
+	inBase64URL
+	inBase64 // with padding
+)
+
+func alphabetsOf(s []byte) byte {
+	in := byte(inHex | inBase64URL | inBase64)
+	for _, c := range s {
+		if in &= alphabets[c]; in == 0 {
+			break
+		}
+	}
+	return in
+}
+
+var alphabets = func() (table [256]byte) {
+	for c := range table {
+		switch {
+		case c >= '0' && c <= '9' || c >= 'a' && c <= 'f':
+			table[c] = inHex | inBase64URL | inBase64
+		case c >= 'g' && c <= 'z' || c >= 'A' && c <= 'Z':
+			table[c] = inBase64URL | inBase64
+		case c == '-' || c == '_':
+			table[c] = inBase64URL
+		case c == '+' || c == '/' || c == '=':
+			table[c] = inBase64
+		}
+	}
+	return table
+}()
 
 func packUUID(s []byte) (id [16]byte, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {

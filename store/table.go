@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"time"
 )
 
@@ -231,6 +232,12 @@ func (t Table[T]) All(tx Tx, after string) iter.Seq2[T, error] {
 }
 
 func (t Table[T]) encode(rec *T) ([]byte, error) {
+	if c := codecOf(reflect.TypeFor[T]()); c != nil {
+		p := packer{out: append(make([]byte, 0, 512), t.Version)}
+		if c.write(&p, reflect.ValueOf(rec).Elem()) {
+			return p.out, nil
+		}
+	}
 	payload, err := json.Marshal(rec)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", t.Kind, err)
@@ -243,6 +250,22 @@ func (t Table[T]) decode(raw []byte) (T, error) {
 	if len(raw) == 0 {
 		return rec, fmt.Errorf("decode %s: %w", t.Kind, ErrDamaged)
 	}
+	if len(raw) > 1 && raw[0] == t.Version && raw[1] == tagObject {
+		if c := codecOf(reflect.TypeFor[T]()); c != nil {
+			u := unpacker{in: raw[1:]}
+			if !c.read(&u, reflect.ValueOf(&rec).Elem()) || len(u.in) != 0 {
+				return rec, fmt.Errorf("decode %s: %w", t.Kind, ErrDamaged)
+			}
+			return rec, nil
+		}
+	}
+	return t.decodeJSON(raw)
+}
+
+// decodeJSON reads what no codec reads: older versions, and records that were too
+// large to pack.
+func (t Table[T]) decodeJSON(raw []byte) (T, error) {
+	var rec T
 	payload, err := unpack(raw[1:])
 	if err != nil {
 		return rec, fmt.Errorf("decode %s: %w: %w", t.Kind, ErrDamaged, err)

@@ -88,28 +88,17 @@ func (u *unpacker) value(depth int) bool {
 func (u *unpacker) string(tag byte) bool {
 	switch tag {
 	case tagWord:
-		n, ok := u.byte()
-		if !ok || n == 0 || int(n) > len(words) {
-			return false
-		}
-		u.out = append(u.out, words[n-1]...)
-		return true
+		word, ok := u.word()
+		u.out = append(u.out, word...)
+		return ok
 	case tagUUID:
 		id, ok := u.take(16)
 		u.out = appendUUID(u.out, id)
 		return ok
 	case tagTime:
-		seconds, used := binary.Varint(u.in)
-		if used <= 0 {
-			return false
-		}
-		nanos, more := binary.Uvarint(u.in[used:])
-		if more <= 0 || nanos >= uint64(time.Second) {
-			return false
-		}
-		u.in = u.in[used+more:]
-		u.out = time.Unix(seconds, int64(nanos)).UTC().AppendFormat(u.out, time.RFC3339Nano)
-		return true
+		t, ok := u.instant()
+		u.out = t.AppendFormat(u.out, time.RFC3339Nano)
+		return ok
 	}
 	raw, ok := u.sized()
 	switch tag {
@@ -125,6 +114,27 @@ func (u *unpacker) string(tag byte) bool {
 		return false
 	}
 	return ok
+}
+
+func (u *unpacker) word() (string, bool) {
+	n, ok := u.byte()
+	if !ok || n == 0 || int(n) > len(words) {
+		return "", false
+	}
+	return words[n-1], true
+}
+
+func (u *unpacker) instant() (t time.Time, ok bool) {
+	seconds, used := binary.Varint(u.in)
+	if used <= 0 {
+		return t, false
+	}
+	nanos, more := binary.Uvarint(u.in[used:])
+	if more <= 0 || nanos >= uint64(time.Second) {
+		return t, false
+	}
+	u.in = u.in[used+more:]
+	return time.Unix(seconds, int64(nanos)).UTC(), true
 }
 
 func (u *unpacker) list(open, end byte, member func() bool) bool {
@@ -143,20 +153,19 @@ func (u *unpacker) list(open, end byte, member func() bool) bool {
 }
 
 func (u *unpacker) name() bool {
+	text, ok := u.nameText()
+	u.out = append(append(append(u.out, '"'), text...), '"', ':')
+	return ok
+}
+
+func (u *unpacker) nameText() (string, bool) {
 	n, ok := u.byte()
-	if !ok || int(n) > len(words) {
-		return false
+	switch {
+	case !ok || int(n) > len(words):
+		return "", false
+	case n > 0:
+		return words[n-1], true
 	}
-	u.out = append(u.out, '"')
-	if n == 0 {
-		text, ok := u.sized()
-		if !ok {
-			return false
-		}
-		u.out = append(u.out, text...)
-	} else {
-		u.out = append(u.out, words[n-1]...)
-	}
-	u.out = append(u.out, '"', ':')
-	return true
+	text, ok := u.sized()
+	return string(text), ok
 }
