@@ -13,6 +13,7 @@ import (
 // Rules holds passwords to their site's policy. It is safe for concurrent use.
 type Rules struct {
 	hasher   *Hasher
+	common   commonPasswords
 	breached breached
 	failed   func(error)
 	now      func() time.Time
@@ -40,11 +41,15 @@ func NewRules(o RulesOptions) (*Rules, error) {
 	if o.Failed == nil {
 		o.Failed = func(error) {}
 	}
+	list, err := readCommon(commonList)
+	if err != nil {
+		return nil, err
+	}
 	sources, err := newBreached(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Rules{hasher: o.Hasher, breached: sources, failed: o.Failed, now: o.Now}, nil
+	return &Rules{hasher: o.Hasher, common: list, breached: sources, failed: o.Failed, now: o.Now}, nil
 }
 
 // Who is an agent as far as the rules look at one.
@@ -107,6 +112,6 @@ func (r *Rules) Check(ctx context.Context, s *site.Site, who Who, typed string) 
 func (r *Rules) facts(s *site.Site, who Who, known func(string) bool) policy.PasswordFacts {
 	return policy.PasswordFacts{
 		Names: []string{who.Name, who.GivenName, who.FamilyName, who.Nickname}, Addresses: []string{who.Email},
-		Site: s.Settings.Name, HasFactor: who.HasFactor, Common: common, Breached: known,
+		Site: s.Settings.Name, HasFactor: who.HasFactor, Common: r.common.has, Breached: known,
 	}
 }
