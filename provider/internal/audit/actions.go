@@ -33,6 +33,16 @@ const (
 	PasswordChange  = "password.change"
 	PasswordRehash  = "password.rehash"
 
+	FactorAdd          = "factor.add"
+	FactorRemove       = "factor.remove"
+	FactorRename       = "factor.rename"
+	FactorReset        = "factor.reset"           // all of an agent's, by an administrator
+	FactorClone        = "factor.clone_suspected" // a passkey's counter did not go up
+	RecoveryCodesRenew = "recovery_codes.renew"
+	DeviceRemember     = "device.remember"
+	DeviceForget       = "device.forget"
+	DeviceStolen       = "device.stolen" // an old copy of its cookie was used
+
 	RoleCreate       = "role.create"
 	RoleUpdate       = "role.update"
 	RoleDelete       = "role.delete"

@@ -15,6 +15,7 @@ const (
 	SecretAudit      = "audit"            // MACs audit records
 	SecretCheckpoint = "audit-checkpoint" // signs checkpoints of the audit log
 	SecretFlow       = "flow"             // seals the cookies of sign-ins under way
+	SecretPasskey    = "passkey"          // MACs the challenges of passkeys
 )
 
 type secretName struct{ path, name string }
