@@ -148,3 +148,32 @@ func testABackendTrustsATokenAndHearsOfItsEndWithinASecond(t *testing.T, on stor
 		})
 	}
 }
+
+func TestASignInRightAfterARevocationIsTrustedAtOnce(t *testing.T) {
+	storetest.OnBothEngines(t, testASignInRightAfterARevocationIsTrustedAtOnce)
+}
+
+func testASignInRightAfterARevocationIsTrustedAtOnce(t *testing.T, on storetest.Engine) {
+	h := start(t, on, "")
+	backend := h.backend()
+	for range 3 {
+		before, _ := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
+		if _, err := backend.Token(t.Context(), before.Access); err != nil {
+			t.Fatal(err)
+		}
+		h.control("agents/end-sessions", map[string]any{"email": "raj@acme.example"}, "")
+		time.Sleep(2 * time.Millisecond) // the feed's times are milliseconds, rounded up
+		after, _ := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
+		for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := backend.Token(t.Context(), before.Access); err != nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the token from before is still good")
+			}
+		}
+		if _, err := backend.Token(t.Context(), after.Access); err != nil {
+			t.Errorf("the token from after: %v", err)
+		}
+	}
+}

@@ -199,6 +199,8 @@ func TestClaimsThatAreMissingWrongOrUntimelyAreRefused(t *testing.T) {
 		"lives over a day":            {claims{"exp": now + 90_000}, verify.ErrClaims},
 		"no iat":                      {claims{"iat": nil}, verify.ErrClaims},
 		"iat in the future":           {claims{"iat": now + 61}, verify.ErrNotYetValid},
+		"iat_ms of another second":    {claims{"iat_ms": (now - 1) * 1000}, verify.ErrClaims},
+		"iat_ms in words":             {claims{"iat_ms": "soon"}, verify.ErrClaims},
 		"iat in milliseconds":         {claims{"iat": now * 1000}, verify.ErrClaims},
 		"nbf in the future":           {claims{"nbf": now + 61}, verify.ErrNotYetValid},
 		"roles a string":              {claims{"roles": "administrators"}, verify.ErrClaims},

@@ -38,6 +38,7 @@ func (c *Client) readClaims(payload []byte) (*Token, error) {
 		AuthTime: r.instant("auth_time", false), IssuedAt: r.instant("iat", true), NotBefore: r.instant("nbf", false), Expires: r.instant("exp", true),
 		AllowedNetworks: r.networks(), NetworksRemote: r.text("allowed_networks_check") != "",
 	}
+	t.issuedMS = r.issued(t.IssuedAt)
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrClaims, r.err)
 	}
@@ -45,6 +46,22 @@ func (c *Client) readClaims(payload []byte) (*Token, error) {
 		return nil, fmt.Errorf("%w: aud is %.200q, expected %q", ErrAudience, t.Audience, c.options.Audience)
 	}
 	return t, nil
+}
+
+// issued is the instant of issue in milliseconds. iat has whole seconds, in most
+// readers, and so iat_ms says it more closely; where it is missing, it is the
+// second's beginning.
+func (r *claims) issued(iat time.Time) int64 {
+	if _, ok := r.from["iat_ms"]; !ok {
+		return iat.Unix() * 1000
+	}
+	var ms int64
+	if err := field(r.from, "iat_ms", &ms); err != nil {
+		r.fault(err)
+	} else if ms/1000 != iat.Unix() {
+		r.fault(fmt.Errorf("%q is not in the second of iat", "iat_ms"))
+	}
+	return ms
 }
 
 func (r *claims) fault(err error) {

@@ -52,12 +52,32 @@ func TestTokenIssuedAfterTheRevocationIsGood(t *testing.T) {
 	bubble(t, func(t *testing.T, issuer *verifytest.Issuer) {
 		c := issuer.Client(t)
 		issuer.Revoke(verifytest.Revocation{Subject: "ana"})
+		same := issuer.Token(nil)
+		time.Sleep(time.Millisecond)
+		after := issuer.Token(nil)
 		time.Sleep(500 * time.Millisecond)
-		if _, err := c.Token(t.Context(), issuer.Token(nil)); !errors.Is(err, verify.ErrRevoked) {
-			t.Errorf("issued in the second of the event: %v", err)
+		if _, err := c.Token(t.Context(), same); !errors.Is(err, verify.ErrRevoked) {
+			t.Errorf("issued in the millisecond of the event: %v", err)
+		}
+		verified(t, c, after)
+		second := verifytest.Claims{"iat_ms": nil}
+		if _, err := c.Token(t.Context(), issuer.Token(second)); !errors.Is(err, verify.ErrRevoked) {
+			t.Errorf("issued in the second of the event, for all that it says: %v", err)
 		}
 		time.Sleep(500 * time.Millisecond)
-		verified(t, c, issuer.Token(nil))
+		verified(t, c, issuer.Token(second))
+	})
+}
+
+func TestAnEndedSessionsTokensAreRefusedWhateverTheClocksSay(t *testing.T) {
+	bubble(t, func(t *testing.T, issuer *verifytest.Issuer) {
+		c := issuer.Client(t)
+		issuer.Revoke(verifytest.Revocation{SID: "session-1"})
+		time.Sleep(5 * time.Second)
+		if _, err := c.Token(t.Context(), issuer.Token(nil)); !errors.Is(err, verify.ErrRevoked) {
+			t.Errorf("by a clock that is ahead: %v", err)
+		}
+		verified(t, c, issuer.Token(verifytest.Claims{"sid": "session-2"}))
 	})
 }
 

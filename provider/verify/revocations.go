@@ -20,7 +20,7 @@ const forgetAfter = 2 * MaxLeeway
 
 // verdict is what an entry of the feed says of the tokens it names.
 type verdict struct {
-	before  int64 // unix seconds: tokens issued then or earlier
+	before  int64 // unix milliseconds: tokens issued then or earlier
 	expires int64 // unix seconds
 	reason  string
 }
@@ -73,11 +73,12 @@ func parseEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// add takes an entry in. A jti is refused whenever it was issued. Everything
-// else is refused if issued in the second of the event or earlier: iat has
-// whole seconds, so a token of that very second may be older than the event.
+// add takes an entry in. A jti and a sid are refused whenever they were issued:
+// neither comes back. Everything else is refused if issued in the millisecond of
+// the event or earlier; a token that tells only the second (iat without iat_ms)
+// counts as issued at its beginning, since it may be older than the event.
 func (r *revocations) add(e entry, now time.Time) {
-	v := verdict{before: int64(math.Floor(e.Before)), expires: int64(math.Ceil(e.Expires)), reason: e.Reason}
+	v := verdict{before: int64(math.Round(e.Before * 1000)), expires: int64(math.Ceil(e.Expires)), reason: e.Reason}
 	if e.Expires == 0 {
 		v.expires = now.Add(MaxLifetime).Unix()
 	}
@@ -113,7 +114,6 @@ func (v verdict) widened(by verdict) verdict {
 
 // name looks for the token and says why it was revoked.
 func (r *revocations) name(t *Token) (why string, named bool) {
-	issued := t.IssuedAt.Unix()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if v, ok := r.byID[t.ID]; ok {
@@ -124,14 +124,17 @@ func (r *revocations) name(t *Token) (why string, named bool) {
 			return v.reason, true
 		}
 	}
-	if issued <= r.all.before {
+	if v, ok := r.bySID[t.SID]; ok {
+		return v.reason, true
+	}
+	if t.issuedMS <= r.all.before {
 		return r.all.reason, true
 	}
 	for _, list := range []struct {
 		of   map[string]verdict
 		name string
-	}{{r.bySID, t.SID}, {r.bySub, t.Subject}, {r.byOwner, t.ClientID}} {
-		if v, ok := list.of[list.name]; ok && issued <= v.before {
+	}{{r.bySub, t.Subject}, {r.byOwner, t.ClientID}} {
+		if v, ok := list.of[list.name]; ok && t.issuedMS <= v.before {
 			return v.reason, true
 		}
 	}

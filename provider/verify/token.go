@@ -40,10 +40,11 @@ type Token struct {
 	// server.
 	NetworksRemote bool
 
-	signed  string // header and payload as they were signed
-	client  *Client
-	cleanAt atomic.Uint64 // the generation of revocations in which none named it
-	revoked atomic.Pointer[string]
+	issuedMS int64  // milliseconds since 1970
+	signed   string // header and payload as they were signed
+	client   *Client
+	cleanAt  atomic.Uint64 // the generation of revocations in which none named it
+	revoked  atomic.Pointer[string]
 }
 
 // Claims decodes the token's claims into what v points to.

@@ -23,7 +23,8 @@ type AccessClaims struct {
 	Audience    Audience `json:"aud"`
 	Expires     int64    `json:"exp"` // seconds since 1970, as are all times here
 	IssuedAt    int64    `json:"iat"`
-	ID          string   `json:"jti"` // store.GrantOf finds the family in it
+	IssuedMS    int64    `json:"iat_ms,omitempty"` // the same in milliseconds: see docs/decisions/0044
+	ID          string   `json:"jti"`              // store.GrantOf finds the family in it
 	ClientID    string   `json:"client_id"`
 	Scope       string   `json:"scope,omitempty"`
 	SID         string   `json:"sid,omitempty"`
@@ -70,6 +71,11 @@ func (a *Audience) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// Issued is when the token was issued, as closely as it says.
+func (c *AccessClaims) Issued() time.Time {
+	return time.UnixMilli(max(c.IssuedMS, c.IssuedAt*1000))
+}
+
 // Scopes is the scope claim as a list.
 func (c *AccessClaims) Scopes() []string { return strings.Fields(c.Scope) }
 
@@ -78,7 +84,7 @@ func (c *AccessClaims) Scopes() []string { return strings.Fields(c.Scope) }
 func agentClaims(s *site.Site, client *store.Client, agent *store.Agent, a *store.Authorization, audience string, now time.Time) AccessClaims {
 	c := AccessClaims{
 		Issuer: s.Issuer, Subject: agent.ID, Audience: Audience{audience}, ClientID: client.ID, Scope: strings.Join(a.Scopes, " "),
-		IssuedAt: now.Unix(), Expires: now.Add(accessLife(s)).Unix(),
+		IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(accessLife(s)).Unix(),
 		SID: a.SID, AuthTime: a.AuthTime.Unix(), ACR: a.ACR, AMR: a.AMR, Site: s.Path, SubjectType: policy.Agent,
 		Entitlements: entitlements(s.Permissions(agent.Roles), client, a.Scopes),
 	}
@@ -96,7 +102,7 @@ func agentClaims(s *site.Site, client *store.Client, agent *store.Agent, a *stor
 func clientClaims(s *site.Site, client *store.Client, scopes []string, audience string, now time.Time) AccessClaims {
 	return AccessClaims{
 		Issuer: s.Issuer, Subject: client.ID, Audience: Audience{audience}, ClientID: client.ID, Scope: strings.Join(scopes, " "),
-		IssuedAt: now.Unix(), Expires: now.Add(accessLife(s)).Unix(), ID: randomToken(16),
+		IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(accessLife(s)).Unix(), ID: randomToken(16),
 		Site: s.Path, SubjectType: policy.Client, Entitlements: named(scopes),
 	}
 }

@@ -153,7 +153,7 @@ func (o *OAuth) live(ctx context.Context, s *site.Site, v *verified) (Token, err
 		if v.claims.SubjectType == policy.Agent {
 			return o.liveAgent(tx, s, v, &t)
 		}
-		if issued := time.Unix(v.claims.IssuedAt, 0); cutOff(issued, client.NotBefore) || cutOff(issued, s.Settings.NotBefore) {
+		if issued := v.claims.Issued(); cutOff(issued, client.NotBefore) || cutOff(issued, s.Settings.NotBefore) {
 			return &Inactive{policy.ReasonRevoked}
 		}
 		return nil
@@ -165,7 +165,7 @@ func (o *OAuth) live(ctx context.Context, s *site.Site, v *verified) (Token, err
 }
 
 // cutOff says whether what began then is void. A token knows its beginning in
-// whole seconds only: of two events in one second it is taken for the older.
+// milliseconds only: of two events in one it is taken for the older.
 func cutOff(began, notBefore time.Time) bool {
 	return !notBefore.IsZero() && began.Before(notBefore)
 }

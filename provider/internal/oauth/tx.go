@@ -74,6 +74,7 @@ func (o *OAuth) transact(ctx context.Context, grantType string, base *exchange) 
 	err := o.Store.Update(ctx, base.site.Path, func(tx store.Tx) (err error) {
 		x := *base
 		x.tx, answer, refusal = tx, nil, nil
+		x.now = o.Now().UTC() // a retry sees what came between, and so is later than it
 		if x.proof != nil {
 			if err := x.proof.spend(tx); err != nil {
 				return err

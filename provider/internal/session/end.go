@@ -31,7 +31,7 @@ func (x *Sessions) End(ctx context.Context, tx store.Tx, s *site.Site, rec store
 	if err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
-	if !live && revoked == 0 {
+	if !live && len(revoked) == 0 {
 		return nil
 	}
 	if err := Announce(tx, x.Now(), store.Revocation{SID: rec.SID, Reason: reason}); err != nil {
@@ -93,14 +93,21 @@ func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentI
 		n++
 		err = errors.Join(err, store.Sessions.Delete(tx, rec.Hash))
 	}
+	var families []string
 	if err == nil {
-		_, err = revokeGrants(tx, "agent", agentID)
+		families, err = revokeGrants(tx, "agent", agentID)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("end all sessions: %w", err)
 	}
-	if err := Announce(tx, x.Now(), store.Revocation{Subject: agentID, Reason: reason}); err != nil {
-		return 0, err
+	entries := []store.Revocation{{Subject: agentID, Before: agent.NotBefore, Reason: reason}}
+	for _, id := range families { // by name too: then no clock has a say in it
+		entries = append(entries, store.Revocation{JTI: id, Reason: reason})
+	}
+	for _, entry := range entries {
+		if err := Announce(tx, agent.NotBefore, entry); err != nil {
+			return 0, err
+		}
 	}
 	return n, x.Audit.Record(ctx, tx, audit.Event{
 		Action: audit.SessionEndAll, Actor: actor(audit.Ref{}, by), Object: audit.Ref{Type: "agent", ID: agentID}, Reason: reason,
@@ -121,14 +128,14 @@ func (x *Sessions) RevokeGrant(_ context.Context, tx store.Tx, _ *site.Site, g s
 	return Announce(tx, x.Now(), store.Revocation{JTI: g.ID, Reason: reason})
 }
 
-func revokeGrants(tx store.Tx, lookup, value string) (n int, err error) {
+func revokeGrants(tx store.Tx, lookup, value string) (ids []string, err error) {
 	for _, g := range collect(store.Grants.List(tx, lookup, value), &err) {
 		if !g.Revoked {
-			n++
+			ids = append(ids, g.ID)
 			err = errors.Join(err, revoke(tx, g))
 		}
 	}
-	return n, err
+	return ids, err
 }
 
 // revoke keeps the grant's record, so that a reuse of its tokens is recognised.
@@ -173,11 +180,20 @@ func lost(before, after []string) bool {
 	return slices.ContainsFunc(before, func(v string) bool { return !slices.Contains(after, v) })
 }
 
-// Announce appends to the revocation feed. Before is now if left out, and Expires
-// when no token issued by then can be alive.
+// settles is how long after now an entry still refuses what is issued, where it
+// goes by the time: a token may be made beside the transaction that revokes, and
+// the clocks of two nodes differ a little.
+const settles = 250 * time.Millisecond
+
+// Announce appends to the revocation feed. Before is left out where nothing else
+// closes the gap between now and the commit: then it is a little after now. Expires
+// is when no token issued by then can be alive, if it is left out.
 func Announce(tx store.Tx, now time.Time, r store.Revocation) error {
 	if r.Before.IsZero() {
 		r.Before = now.UTC()
+		if r.JTI == "" && r.SID == "" {
+			r.Before = r.Before.Add(settles)
+		}
 	}
 	if r.Expires.IsZero() {
 		settings, err := store.GetSettings(tx)

@@ -511,7 +511,7 @@ func testEndingAllSessionsVoidsWhatIsUnderWay(t *testing.T, on storetest.Engine)
 	one.wantSignedOut("first")
 	two.wantSignedOut("second")
 	other.wantSignedIn("somebody else")
-	if feed := h.feed(""); len(feed) != 1 || feed[0].Subject != "ana" {
+	if feed := h.feed(""); len(feed) != 3 || feed[0].Subject != "ana" || feed[1].JTI+feed[2].JTI != "Aoffline" {
 		t.Errorf("%+v", feed)
 	}
 	one.signIn("ana")

@@ -65,12 +65,15 @@ func encode(v any) string {
 func (i *Issuer) claims(given Claims) Claims {
 	now := time.Now()
 	claims := Claims{
-		"iss": i.URL, "sub": "ana", "aud": Audience, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(), "jti": rand.Text(),
+		"iss": i.URL, "sub": "ana", "aud": Audience, "iat": now.Unix(), "iat_ms": now.UnixMilli(), "exp": now.Add(5 * time.Minute).Unix(), "jti": rand.Text(),
 		"client_id": "desk", "scope": "chat", "sid": "session-1", "auth_time": now.Unix(), "acr": "aal1", "amr": []string{"pwd"},
 		"roles": []string{policy.Agents}, "groups": []string{}, "entitlements": []string{"chat.accept", "chat.join"},
 		"site": "", "subject_type": policy.Agent,
 	}
 	maps.Copy(claims, given)
+	if _, told := given["iat_ms"]; !told && given["iat"] != nil {
+		delete(claims, "iat_ms") // it would belong to another second
+	}
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
 	return claims
 }
