@@ -102,10 +102,10 @@ func undisguise(s string, one rune) string {
 	}
 	return strings.Map(func(r rune) rune {
 		letters := disguises(r)
-		switch {
-		case letters == "":
+		switch letters {
+		case "":
 			return r
-		case letters == "il":
+		case "il":
 			return one
 		}
 		return rune(letters[0])

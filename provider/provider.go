@@ -64,6 +64,7 @@ type Options struct {
 
 	Argon2   Argon2
 	Throttle Throttle
+	Breached Breached
 }
 
 // Argon2 is the cost of a password hash; zeros mean 19 MiB, 2 passes, 1 thread.
@@ -74,6 +75,12 @@ type Argon2 struct {
 
 // Throttle bounds failed sign-ins in a quarter of an hour; 0 switches one off.
 type Throttle struct{ PerAccount, PerNetwork int }
+
+// Breached says where breached passwords are looked for; empty: nowhere.
+type Breached struct {
+	File string // of SHA-1 hashes in hex, sorted, one a line
+	URL  string // of a service that five digits of a hash are appended to
+}
 
 // Server is the identity provider.
 type Server struct {
@@ -115,17 +122,26 @@ func New(o Options) (*Server, error) {
 	s.audit = audit.New(audit.Options{Store: s.store, Sites: sites, Keys: s.keys, Now: o.Now, Checkpoints: o.Checkpoints, Failed: failed})
 	sessions := session.New(session.Options{Store: s.store, Keys: s.keys, Audit: s.audit, Now: o.Now})
 	passwords := password.New(password.Options{MemoryKiB: o.Argon2.MemoryKiB, Time: o.Argon2.Time, Threads: o.Argon2.Threads, Now: o.Now})
+	rules, err := password.NewRules(password.RulesOptions{
+		Hasher: passwords, BreachedFile: o.Breached.File, BreachedURL: o.Breached.URL, Now: o.Now,
+		Failed: func(err error) {
+			s.log.Warn().Err(err).Msg("a password was not looked for among breached ones, and passed")
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
 		Outbound: web.NewOutboundClient(loopback(o.PublicURL)), Now: o.Now,
 	})
 	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
 	s.signin = signin.New(signin.Options{
-		Store: s.store, Sites: sites, Sessions: sessions, Audit: s.audit, Web: surroundings, Passwords: passwords,
+		Store: s.store, Sites: sites, Sessions: sessions, Audit: s.audit, Web: surroundings, Passwords: passwords, Rules: rules,
 		Throttle: signin.Throttle{PerAccount: o.Throttle.PerAccount, PerNetwork: o.Throttle.PerNetwork}, Now: o.Now,
 	})
 	s.admin = admin.New(admin.Options{
-		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Sealer: o.Sealer,
+		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
 		PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink,
 	})
 

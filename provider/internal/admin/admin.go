@@ -46,6 +46,7 @@ type Options struct {
 	Audit     *audit.Log
 	Sessions  *session.Sessions
 	Passwords *password.Hasher
+	Rules     *password.Rules
 	Sealer    *store.Sealer
 	PublicURL string
 	Now       func() time.Time

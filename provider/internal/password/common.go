@@ -34,4 +34,6 @@ func readCommon(list []byte) (commonPasswords, error) {
 	return commonPasswords{filter, int(binary.LittleEndian.Uint32(list))}, nil
 }
 
-func (c commonPasswords) has(folded string) bool { return c.filter.Contains(xxhash.Sum64String(folded)) }
+func (c commonPasswords) has(folded string) bool {
+	return c.filter.Contains(xxhash.Sum64String(folded))
+}

@@ -1,8 +1,6 @@
 package password
 
 import (
-	"context"
-	"net/http"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -26,7 +24,6 @@ type RulesOptions struct {
 	// a line and sorted; BreachedURL a range service. Empty: none.
 	BreachedFile string
 	BreachedURL  string
-	Client       *http.Client     // for BreachedURL
 	Now          func() time.Time // nil: time.Now
 	// Failed is told why a source of breached passwords did not answer. Such a
 	// password passes.
@@ -97,9 +94,9 @@ func PolicyOf(r policy.PasswordRules) store.PasswordPolicy {
 // Check holds what is being typed to the rules, for the ticks of a page: every
 // rule that is on, in the page's order. It sends nothing anywhere and hashes
 // nothing; what only Prepare can answer is Later.
-func (r *Rules) Check(ctx context.Context, s *site.Site, who Who, typed string) []policy.PasswordCheck {
+func (r *Rules) Check(s *site.Site, who Who, typed string) []policy.PasswordCheck {
 	rules := RulesOf(s.Settings.Password)
-	checks := policy.CheckPassword(rules, r.facts(s, who, r.breached.here(ctx, r.failed)), typed)
+	checks := policy.CheckPassword(rules, r.facts(s, who, r.breached.here(r.failed)), typed)
 	if rules.RefuseBreached && r.breached.elsewhere() {
 		checks = append(checks, policy.PasswordCheck{Rule: policy.PasswordBreached, OK: true, Later: true})
 	}

@@ -159,9 +159,12 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 			(*hook)()
 		}
 	}
+	passwords := password.New(o.passwords)
+	rules, err := password.NewRules(password.RulesOptions{Hasher: passwords, Now: h.now})
+	must(t, err)
 	h.x = New(Options{
 		Store: h.store, Sites: sites, Sessions: sessions, Audit: log, Web: surroundings,
-		Passwords: password.New(o.passwords), Throttle: o.throttle, Now: h.now,
+		Passwords: passwords, Rules: rules, Throttle: o.throttle, Now: h.now,
 	})
 	mux := http.NewServeMux()
 	h.x.Routes(mux)

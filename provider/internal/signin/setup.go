@@ -105,7 +105,7 @@ func (x *SignIn) setUpForm(w http.ResponseWriter, r *http.Request, status int, a
 	s := site.From(r.Context())
 	page := templates.SetUpPage{
 		Frame: x.Web.Frame(r), Action: s.Base() + "/set-up/" + url.PathEscape(r.PathValue("token")),
-		Email: a.typed, Name: a.name, MinLength: minLength(s.Settings.Password), Problems: problems,
+		Email: a.typed, Name: a.name, MinLength: password.RulesOf(s.Settings.Password).Least(false), Problems: problems,
 	}
 	return x.Web.Render(w, r, status, page)
 }
@@ -120,15 +120,15 @@ func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
 	if err := x.linkWorks(r, s); err != nil {
 		return err
 	}
-	a, problems := parseAdministrator(form, s.Settings.Password)
-	if len(problems) > 0 {
-		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, problems)
-	}
-	hash, err := x.Passwords.Hash(r.Context(), a.pw)
+	a, problems := parseAdministrator(form)
+	prepared, more, err := x.setUpPassword(r.Context(), s, a, len(problems) > 0)
 	if err != nil {
 		return err
 	}
-	err = x.claim(r.Context(), s, r.PathValue("token"), a, hash)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, problems)
+	}
+	err = x.claim(r.Context(), s, r.PathValue("token"), a, prepared)
 	if errors.Is(err, store.ErrExists) {
 		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, []string{"email_taken"})
 	}
@@ -140,7 +140,7 @@ func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
 
 // claim spends the link and creates the administrator in one transaction, so
 // that of any number of claims one succeeds.
-func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a administrator, hash string) error {
+func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a administrator, prepared password.Prepared) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make the agent's id: %w", err)
@@ -152,7 +152,10 @@ func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a admini
 		now := x.Now()
 		agent := store.Agent{
 			ID: id.String(), Email: a.email, Name: a.name, Roles: []string{policy.Administrators},
-			PasswordHash: hash, PasswordChanged: now, Created: now, Updated: now,
+			Created: now,
+		}
+		if err := prepared.Apply(tx, &agent, now); err != nil {
+			return err
 		}
 		if err := store.Agents.Create(tx, &agent); err != nil {
 			return err
@@ -170,12 +173,16 @@ func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a admini
 }
 
 // administrator is what was typed for the first one.
-type administrator struct{ typed, email, name, pw string }
+type administrator struct {
+	typed, email, name, pw string
+
+	differs bool // the password, repeated
+}
 
 const maxName = 120 // characters
 
 // parseAdministrator lists everything that is wrong at once, as message keys.
-func parseAdministrator(form url.Values, rules store.PasswordPolicy) (a administrator, problems []string) {
+func parseAdministrator(form url.Values) (a administrator, problems []string) {
 	a = administrator{typed: form.Get("email"), name: strings.TrimSpace(norm.NFC.String(form.Get("name")))}
 	var err error
 	if a.typed == "" {
@@ -191,61 +198,48 @@ func parseAdministrator(form url.Values, rules store.PasswordPolicy) (a administ
 	case strings.ContainsFunc(a.name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		problems = append(problems, "name_invalid")
 	}
-	a.pw, err = password.Normalize(form.Get("new_password"))
-	switch {
-	case errors.Is(err, password.ErrEmpty):
-		return a, append(problems, "password_missing")
-	case errors.Is(err, password.ErrTooLong):
-		return a, append(problems, "password_too_long")
-	case err != nil:
-		return a, append(problems, "password_invalid")
-	}
-	problems = append(problems, passwordProblems(a, rules)...)
-	if again, err := password.Normalize(form.Get("confirm_password")); err != nil || again != a.pw {
-		problems = append(problems, "confirm_mismatch")
+	a.pw = form.Get("new_password")
+	if pw, err := password.Normalize(a.pw); err == nil { // else the rules say what is wrong with it
+		again, err := password.Normalize(form.Get("confirm_password"))
+		a.differs = err != nil || again != pw
 	}
 	return a, problems
 }
 
-func minLength(rules store.PasswordPolicy) int { return max(rules.MinLength, 8) }
-
-// passwordProblems holds the first administrator's password to the site's rules
-// of length, kinds of characters and names.
-func passwordProblems(a administrator, rules store.PasswordPolicy) (problems []string) {
-	if utf8.RuneCountInString(a.pw) < minLength(rules) {
-		problems = append(problems, "password_too_short")
+// setUpPassword holds the password to the site's rules and prepares it, unless
+// something else is wrong.
+func (x *SignIn) setUpPassword(ctx context.Context, s *site.Site, a administrator, wrong bool) (p password.Prepared, problems []string, err error) {
+	who := password.Who{Name: a.name, Email: a.email}
+	if a.pw == "" {
+		return p, []string{"password_missing"}, nil
 	}
-	if kinds(a.pw) < rules.CharacterKinds {
-		problems = append(problems, "password_kinds")
+	var checks []policy.PasswordCheck
+	if wrong || a.differs {
+		checks = x.Rules.Check(s, who, a.pw)
+	} else if p, checks, err = x.Rules.Prepare(ctx, s, &store.Agent{}, who, a.pw, password.Administrator); err != nil {
+		return p, nil, err
 	}
-	if rules.RefuseNames && holdsName(a) {
-		problems = append(problems, "password_name")
+	for _, failed := range policy.PasswordFailed(checks) {
+		problems = append(problems, setUpProblem(failed.Rule))
 	}
-	return problems
+	if a.differs {
+		problems = append(problems, "confirm_mismatch")
+	}
+	return p, problems, nil
 }
 
-// kinds counts which of upper, lower, digit and other there are.
-func kinds(pw string) (n int) {
-	other := func(r rune) bool { return !unicode.IsUpper(r) && !unicode.IsLower(r) && !unicode.IsDigit(r) }
-	for _, is := range []func(rune) bool{unicode.IsUpper, unicode.IsLower, unicode.IsDigit, other} {
-		if strings.ContainsFunc(pw, is) {
-			n++
-		}
+// setUpProblem is the message key for a broken rule.
+func setUpProblem(rule string) string {
+	switch rule {
+	case policy.PasswordLength:
+		return "password_too_short"
+	case policy.PasswordTooLong:
+		return "password_too_long"
+	case policy.PasswordText:
+		return "password_invalid"
+	case policy.PasswordNames:
+		return "password_name"
+	default:
+		return "password_" + rule // kinds, common, breached
 	}
-	return n
-}
-
-// holdsName reports whether a part of the name or address of three letters or
-// more is in the password, whatever its case and width.
-func holdsName(a administrator) bool {
-	fold := func(s string) string { return strings.ToLower(norm.NFKC.String(s)) }
-	pw := fold(a.pw)
-	mailbox := a.email[:max(0, strings.LastIndexByte(a.email, '.'))] // without the top-level domain
-	parts := strings.FieldsFunc(fold(a.name+" "+mailbox), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	for _, part := range parts {
-		if utf8.RuneCountInString(part) >= 3 && strings.Contains(pw, part) {
-			return true
-		}
-	}
-	return false
 }

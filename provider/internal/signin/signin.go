@@ -52,6 +52,7 @@ type Options struct {
 	Audit     *audit.Log
 	Web       *web.Web
 	Passwords *password.Hasher
+	Rules     *password.Rules
 	Throttle  Throttle
 	Now       func() time.Time
 }

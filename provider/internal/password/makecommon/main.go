@@ -12,6 +12,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/binary"
@@ -66,7 +67,11 @@ func run(to string) error {
 
 func fetch() ([]byte, error) {
 	client := http.Client{Timeout: time.Minute}
-	resp, err := client.Get(source)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, source, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -132,5 +137,5 @@ func write(to string, keys []uint64) error {
 		return err
 	}
 	fmt.Printf("%d passwords in %d bytes\n", len(keys), out.Len())
-	return os.WriteFile(to, out.Bytes(), 0o644)
+	return os.WriteFile(to, out.Bytes(), 0o600)
 }
