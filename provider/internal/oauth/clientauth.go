@@ -188,7 +188,7 @@ func secretOK(c *store.Client, given []string, now time.Time) bool {
 // guessing. The answer after too many says so; right credentials always work.
 func (o *OAuth) failed(ctx context.Context, s *site.Site, id string, err error) error {
 	o.Audit.Count(s.Path, audit.Event{Action: audit.ClientAuthFailure, Result: audit.Refused, Object: o.knownClient(ctx, s, id)})
-	if o.failures.add(failure{s.Path, id, web.Network(web.ClientIP(ctx))}, o.Now()) {
+	if o.secrets.secret(o.Now(), s.Path, id, web.ClientIP(ctx)) {
 		return ErrTooManyFailures
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,18 +14,24 @@ import (
 // ErrThrottled is one guess too many from one place in a short time.
 var ErrThrottled = errors.New("too many guesses from here")
 
-// Guesses that a place may make at once, and how often one more is forgiven.
-const (
-	pairBurst    = 40 // of one client from one network
-	pairEvery    = time.Second
-	networkBurst = 400 // of one network, whichever client it names
-	networkEvery = 100 * time.Millisecond
-	maxBuckets   = 1 << 15
+// limit is how many guesses may be made at once, and how often one more is
+// forgiven.
+type limit struct {
+	burst int
+	every time.Duration
+}
+
+var (
+	tokensOfPair    = limit{40, time.Second}             // at tokens, of one client from one network
+	tokensOfNetwork = limit{400, 100 * time.Millisecond} // and of one network, whichever client it names
+	secretsOfPair   = limit{30, 2 * time.Second}         // at a client's secret, from one network
 )
 
-// guesses throttles guessing at tokens. Only what is no token of ours is counted
-// and refused, so that whoever has a live one is never trapped by someone else's
-// guesses.
+const maxBuckets = 1 << 15
+
+// guesses throttles guessing, in memory: it is there to slow guessing down, and
+// secrets of 256 bits do not need more. Only what is wrong is counted and refused,
+// so that whoever has the right thing is never trapped by someone else's guesses.
 type guesses struct {
 	mu      sync.Mutex
 	buckets map[[16]byte]time.Time // when each is whole again
@@ -34,47 +41,56 @@ type guesses struct {
 	swept    time.Time
 }
 
-// note counts a guess and returns ErrThrottled if it is one too many.
-func (f *guesses) note(now time.Time, client string, addr netip.Addr) error {
+// token counts a guess at a token and returns ErrThrottled if it is one too many.
+func (g *guesses) token(now time.Time, path, client string, addr netip.Addr) error {
 	network := web.Network(addr).String()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	pair := f.take(bucketKey(network, client), now, pairBurst, pairEvery)
-	place := f.take(bucketKey(network, ""), now, networkBurst, networkEvery)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pair := g.take(bucketKey("token", path, network, client), now, tokensOfPair)
+	place := g.take(bucketKey("token", path, network), now, tokensOfNetwork)
 	if pair && place {
 		return nil
 	}
 	return ErrThrottled
 }
 
-func bucketKey(network, client string) [16]byte {
-	sum := sha256.Sum256([]byte(network + "\x00" + client))
+// secret counts a guess at a client's secret and reports whether it is one too
+// many.
+func (g *guesses) secret(now time.Time, path, client string, addr netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.take(bucketKey("secret", path, web.Network(addr).String(), client), now, secretsOfPair)
+}
+
+// bucketKey names a bucket, in the same room however long the client's name is.
+func bucketKey(parts ...string) [16]byte {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return [16]byte(sum[:16])
 }
 
 // take is the generic cell rate algorithm.
-func (f *guesses) take(key [16]byte, now time.Time, burst int, every time.Duration) bool {
-	whole, known := f.buckets[key]
-	if !known && len(f.buckets) >= maxBuckets {
-		f.sweep(now)
-		if len(f.buckets) >= maxBuckets {
-			return spend(&f.overflow, now, burst, every)
+func (g *guesses) take(key [16]byte, now time.Time, l limit) bool {
+	whole, known := g.buckets[key]
+	if !known && len(g.buckets) >= maxBuckets {
+		g.sweep(now)
+		if len(g.buckets) >= maxBuckets {
+			return spend(&g.overflow, now, l)
 		}
 	}
-	ok := spend(&whole, now, burst, every)
-	if f.buckets == nil {
-		f.buckets = map[[16]byte]time.Time{}
+	ok := spend(&whole, now, l)
+	if g.buckets == nil {
+		g.buckets = map[[16]byte]time.Time{}
 	}
-	f.buckets[key] = whole
+	g.buckets[key] = whole
 	return ok
 }
 
-func spend(whole *time.Time, now time.Time, burst int, every time.Duration) bool {
+func spend(whole *time.Time, now time.Time, l limit) bool {
 	if whole.Before(now) {
 		*whole = now
 	}
-	next := whole.Add(every)
-	if next.Sub(now) > time.Duration(burst)*every {
+	next := whole.Add(l.every)
+	if next.Sub(now) > time.Duration(l.burst)*l.every {
 		return false
 	}
 	*whole = next
@@ -82,14 +98,14 @@ func spend(whole *time.Time, now time.Time, burst int, every time.Duration) bool
 }
 
 // sweep drops the buckets that are whole again, at most once a second.
-func (f *guesses) sweep(now time.Time) {
-	if now.Sub(f.swept) < time.Second {
+func (g *guesses) sweep(now time.Time) {
+	if now.Sub(g.swept) < time.Second {
 		return
 	}
-	f.swept = now
-	for key, whole := range f.buckets {
+	g.swept = now
+	for key, whole := range g.buckets {
 		if !whole.After(now) {
-			delete(f.buckets, key)
+			delete(g.buckets, key)
 		}
 	}
 }

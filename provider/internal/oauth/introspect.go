@@ -52,7 +52,7 @@ func (o *OAuth) introspect(w http.ResponseWriter, r *http.Request) error {
 func (o *OAuth) inactive(w http.ResponseWriter, r *http.Request, client *store.Client, why error) error {
 	var inactive *Inactive
 	if errors.As(why, &inactive) && inactive.Reason == "" {
-		if err := o.meta.guesses.note(o.Now(), client.ID, web.ClientIP(r.Context())); err != nil {
+		if err := o.meta.guesses.token(o.Now(), site.From(r.Context()).Path, client.ID, web.ClientIP(r.Context())); err != nil {
 			return err
 		}
 	}

@@ -54,11 +54,11 @@ type Options struct {
 // OAuth answers for one house.
 type OAuth struct {
 	Options
-	grants   map[string]grant
-	codes    *oauth2.AuthorizeExplicitGrantHandler
-	failures *failures
-	jwks     *clientKeys
-	meta     meta
+	grants  map[string]grant
+	codes   *oauth2.AuthorizeExplicitGrantHandler
+	secrets guesses // at clients' secrets, apart from those at tokens: these come from anybody
+	jwks    *clientKeys
+	meta    meta
 }
 
 // New returns an OAuth.
@@ -66,7 +66,7 @@ func New(o Options) *OAuth {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	x := &OAuth{Options: o, failures: newFailures(), jwks: newClientKeys()}
+	x := &OAuth{Options: o, jwks: newClientKeys()}
 	x.grants = x.composeGrants()
 	return x
 }

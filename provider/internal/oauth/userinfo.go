@@ -60,7 +60,7 @@ func (o *OAuth) userinfo(w http.ResponseWriter, r *http.Request) error {
 func (o *OAuth) refuseBearer(w http.ResponseWriter, r *http.Request, s *site.Site, why error) error {
 	var inactive *Inactive
 	if errors.As(why, &inactive) && inactive.Reason == "" {
-		if err := o.meta.guesses.note(o.Now(), "", web.ClientIP(r.Context())); err != nil {
+		if err := o.meta.guesses.token(o.Now(), s.Path, "", web.ClientIP(r.Context())); err != nil {
 			return err
 		}
 	}
