@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -131,7 +130,7 @@ func TestNothingIsSentToAnUnknownClientOrURI(t *testing.T) {
 	} {
 		a := h.authorize(q)
 		a.wantPage(t)
-		body := ownLink.ReplaceAllString(a.Body.String(), "") // to this page in another language
+		body := a.Body.String()
 		for _, bad := range []string{"evil.example", "http-equiv=\"refresh\"", "gone.example"} {
 			if strings.Contains(body, bad) {
 				t.Errorf("%s: the page holds %s", name, bad)
@@ -139,8 +138,6 @@ func TestNothingIsSentToAnUnknownClientOrURI(t *testing.T) {
 		}
 	}
 }
-
-var ownLink = regexp.MustCompile(`href="/oauth/authorize[^"]*"`)
 
 func TestAParameterGivenTwiceIsRefused(t *testing.T) {
 	t.Parallel()

@@ -93,7 +93,9 @@ func pageHeaders(header http.Header, r *http.Request, formActions []string) {
 // attached, for the developer; the cause is only logged.
 func (h *Web) PageError(w http.ResponseWriter, r *http.Request, err error) {
 	row := h.explain(w, r, err)
-	page := templates.ErrorPage{Frame: h.Frame(r), Status: row.Status, Key: row.Key, Detail: PublicText(err), RequestID: RequestID(r.Context())}
+	frame := h.Frame(r)
+	frame.LocaleLinks = nil // they would repeat what was refused
+	page := templates.ErrorPage{Frame: frame, Status: row.Status, Key: row.Key, Detail: PublicText(err), RequestID: RequestID(r.Context())}
 	if err := h.Render(w, r, row.Status, page); err != nil {
 		Log(r.Context()).Error().Err(err).Msg("render the error page")
 		h.writeJSONError(w, unknownRow, "")
