@@ -107,3 +107,19 @@ func listenControl(dir string) (net.Listener, error) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // its name may be a short-lived one; removed by hand
 	return l, nil
 }
+
+// openCheckpoints makes the file that checkpoints of the audit log go to, mode
+// 0600, so that a place that cannot be written to is known at the start and not
+// when the first one is due.
+func openCheckpoints(path string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("audit.checkpoints: there is no folder for %s", path)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("audit.checkpoints: this user may not read and write %s", path)
+	case err != nil:
+		return fmt.Errorf("audit.checkpoints: %s", plainFileError(err))
+	}
+	return f.Close()
+}

@@ -88,6 +88,9 @@ func openServer(ctx context.Context, t *terminal, cfg *config) (*server, error) 
 	if s.house, err = openHouse(ctx, cfg, houseOptions{create: true, log: s.log, metrics: s.registry}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	if err := openCheckpoints(cfg.auditCheckpoints); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	if s.control, err = listenControl(cfg.data); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
