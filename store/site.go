@@ -32,6 +32,7 @@ type Settings struct {
 	Allowlist Allowlist      `json:"ip_allowlist"`
 	Resources []Resource     `json:"resources,omitempty"`
 	TwoFactor TwoFactor      `json:"two_factor"`
+	Sessions  SessionRules   `json:"sessions,omitzero"`
 	Lifetimes Lifetimes      `json:"lifetimes"`
 	// NotBefore voids every grant and token begun before it, as a restore must.
 	NotBefore time.Time `json:"not_before,omitzero"`
@@ -94,6 +95,11 @@ type TwoFactor struct {
 	RequiredRoles []string `json:"required_roles,omitempty" yaml:"required_roles"`
 	GraceDays     int      `json:"grace_days" yaml:"grace_days"`
 	RememberDays  int      `json:"remember_days" yaml:"remember_days"`
+}
+
+// SessionRules says how many sessions an agent may have.
+type SessionRules struct {
+	MaxAtOnce int `json:"max_at_once,omitempty" yaml:"max_at_once"` // 0: any number
 }
 
 // Lifetimes are in seconds; zero means the default that DefaultLifetimes gives.
