@@ -40,6 +40,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/access"
 	"github.com/chatelaine-id/chatelaine/provider/internal/admin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
@@ -164,7 +165,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, session.Errors, audit.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house

@@ -153,7 +153,7 @@ func (x *Factors) Remembered(ctx context.Context, tx store.Tx, s *site.Site, age
 	given := hashed(secret)
 	switch {
 	case subtle.ConstantTimeCompare(given, rec.Hash) == 1:
-		return x.rotate(ctx, tx, rec, id, r, now)
+		return x.rotate(ctx, tx, rec, r, now)
 	case subtle.ConstantTimeCompare(given, rec.Previous) == 1 && now.Before(rec.Rotated.Add(deviceGrace)):
 		return DeviceUse{OK: true}, nil
 	}
@@ -170,7 +170,7 @@ func trusted(s *site.Site, agent store.Agent, rec store.Device, now time.Time) b
 		!rec.Created.Before(agent.PasswordChanged) && !rec.Created.Before(agent.NotBefore) && !rec.Created.Before(s.Settings.NotBefore)
 }
 
-func (x *Factors) rotate(ctx context.Context, tx store.Tx, rec store.Device, _ string, r *http.Request, now time.Time) (DeviceUse, error) {
+func (x *Factors) rotate(ctx context.Context, tx store.Tx, rec store.Device, r *http.Request, now time.Time) (DeviceUse, error) {
 	value, _ := web.Cookie(r, deviceCookie)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
 	if err != nil {
