@@ -32,6 +32,7 @@ func (c *config) check(f *faults) {
 	c.checkProxies(f)
 	c.checkMail(f)
 	c.checkNumbers(f)
+	c.checkBreached(f)
 	oneOf(f, "log.level", c.logLevel, "debug", "info", "warn", "error")
 	oneOf(f, "log.format", c.logFormat, "auto", "json", "console")
 	if c.metricsListen != "" {
@@ -245,6 +246,16 @@ func (c *config) checkMail(f *faults) {
 		if _, err := mail.ParseAddress(c.mailFrom); err != nil {
 			f.add("mail.from: %q is not an address", c.mailFrom)
 		}
+	}
+}
+
+func (c *config) checkBreached(f *faults) {
+	if c.breachedURL == "" {
+		return
+	}
+	u, err := url.Parse(c.breachedURL)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !loopbackHost(u.Hostname())) {
+		f.add("passwords.breached_url: %q is not of the form https://host/path", c.breachedURL)
 	}
 }
 

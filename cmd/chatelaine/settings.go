@@ -36,6 +36,8 @@ type config struct {
 	argon2MemoryKiB, argon2Time, argon2Threads int
 	throttlePerAccount, throttlePerNetwork     int
 
+	breachedFile, breachedURL string
+
 	// What checking found out on the way.
 	public   *url.URL
 	proxies  []netip.Prefix
@@ -76,6 +78,8 @@ func settings() []setting {
 		{"argon2.memory_kib", func(c *config) any { return &c.argon2MemoryKiB }, "19456", "Memory of one argon2id password hash, in KiB."},
 		{"argon2.time", func(c *config) any { return &c.argon2Time }, "2", "Passes of one argon2id password hash."},
 		{"argon2.threads", func(c *config) any { return &c.argon2Threads }, "1", "Lanes of one argon2id password hash."},
+		{"passwords.breached_file", func(c *config) any { return &c.breachedFile }, "", "File of the SHA-1 hashes of breached passwords, in hex, sorted, one a line, as the downloader of Pwned Passwords writes it; it is searched on disk. Sites refuse what is in it by refuse_breached."},
+		{"passwords.breached_url", func(c *config) any { return &c.breachedURL }, "", "https URL of a range service of breached passwords, such as https://api.pwnedpasswords.com/range: it is sent five hex digits of the hash of a password that is to be set. If it does not answer in 2 seconds, the password passes and the log says so."},
 		{"throttle.per_account", func(c *config) any { return &c.throttlePerAccount }, "5", "Failed sign-ins in a row before an account is made to wait; 0 switches it off."},
 		{"throttle.per_network", func(c *config) any { return &c.throttlePerNetwork }, "50", "Failed sign-ins in a row before a network (an address, an IPv6 /64) is made to wait; 0 switches it off."},
 	}

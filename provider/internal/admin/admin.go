@@ -31,8 +31,6 @@ import (
 var (
 	errUsage    = errors.New("that cannot be done as asked")
 	errNotFound = errors.New("there is no such thing")
-
-	errPasswordLength = errors.New("a password has 8 to 128 characters")
 )
 
 // Errors has no row: whoever asks over the control socket is told what was wrong.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -190,48 +189,6 @@ type setRolesInput struct {
 
 func (a *Admin) setRoles(ctx context.Context, in setRolesInput, c *call) (any, error) {
 	return a.applyAgent(ctx, in.Site, fileAgent{Email: in.Email, Roles: orEmpty(in.Roles)}, mustExist, c)
-}
-
-type setPasswordInput struct {
-	Site     string `json:"site"`
-	Email    string `json:"email"`
-	Password string `json:"password"`
-}
-
-type ended struct {
-	Ended int `json:"ended"` // sessions
-}
-
-// setPassword ends every session of the agent: whoever had the old password may
-// hold one.
-func (a *Admin) setPassword(ctx context.Context, in setPasswordInput, _ *call) (any, error) {
-	s, err := a.site(ctx, in.Site)
-	if err != nil {
-		return nil, err
-	}
-	if err := CheckPassword(in.Password); err != nil {
-		return nil, usage("%v", err)
-	}
-	hash, err := a.hash(ctx, in.Password)
-	if err != nil {
-		return nil, err
-	}
-	var out ended
-	err = a.Store.Update(ctx, in.Site, func(tx store.Tx) error {
-		rec, err := findAgent(tx, in.Email)
-		if err != nil {
-			return err
-		}
-		rec.PasswordHash, rec.PasswordChanged, rec.Updated = hash, a.Now(), a.Now()
-		if err := store.Agents.Put(tx, &rec); err != nil {
-			return err
-		}
-		if out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "password_set", operator(ctx)); err != nil {
-			return err
-		}
-		return a.record(ctx, tx, audit.PasswordChange, audit.Ref{Type: "agent", ID: rec.ID}, Change{})
-	})
-	return out, err
 }
 
 func (a *Admin) endSessions(ctx context.Context, in agentInput, _ *call) (any, error) {

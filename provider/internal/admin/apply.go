@@ -14,7 +14,6 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
-	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -83,6 +82,9 @@ func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h h
 	}
 	plans, err := a.planAll(ctx, file, h, &out.Warnings)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.checkPasswords(ctx, file, plans, h, &out.Warnings); err != nil {
 		return nil, err
 	}
 	for _, p := range plans {
@@ -257,21 +259,6 @@ func (a *Admin) hashAll(ctx context.Context, file *siteFile, plans []*plan, c *c
 		})
 	}
 	return hashes, group.Wait()
-}
-
-// hash waits while sign-ins have the cores: they come first.
-func (a *Admin) hash(ctx context.Context, text string) (string, error) {
-	for {
-		hash, err := a.Passwords.Hash(ctx, text)
-		if !errors.Is(err, password.ErrBusy) {
-			return hash, err
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 func firstOf[T any](e edit[T]) *T {

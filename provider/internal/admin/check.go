@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -19,13 +18,6 @@ import (
 
 // minSecret is the least that a secret in a file may have, in characters.
 const minSecret = 32
-
-// Limits on a password in a file; the site's own policy is for those that
-// agents choose.
-const (
-	minPassword = 8
-	maxPassword = 128
-)
 
 var keyPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
@@ -174,11 +166,6 @@ func (c checker) agent(a *fileAgent) {
 	if a.Password.given() && a.PasswordHash.given() {
 		c.faults.add(a.At, "agent %s: give password or password_hash, not both", a.Email)
 	}
-	if a.Password.given() {
-		if err := CheckPassword(a.Password.reveal()); err != nil {
-			c.faults.add(a.At, "agent %s: %v", a.Email, err)
-		}
-	}
 	if a.PasswordHash.given() {
 		if err := c.checkHash(a.PasswordHash.reveal()); err != nil {
 			c.faults.add(a.At, "agent %s: password_hash is not an argon2id, bcrypt or PBKDF2 hash in PHC or crypt form", a.Email)
@@ -194,17 +181,6 @@ func sorted(list []string) []string {
 	list = slices.Clone(list) // an empty list stays one: it was named
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// The limits are on characters in NFC, as they are at sign-in.
-func passwordLength(text string) int { return utf8.RuneCountInString(norm.NFC.String(text)) }
-
-// CheckPassword says whether a password that an operator gives may be set.
-func CheckPassword(text string) error {
-	if n := passwordLength(text); n < minPassword || n > maxPassword {
-		return errPasswordLength
-	}
-	return nil
 }
 
 func (c checker) webURL(at line, field, text string) {
@@ -251,9 +227,9 @@ func (c checker) passwordPolicy(p *filePasswordPolicy) {
 	if p == nil {
 		return
 	}
-	c.number(p.At, "min_length", p.MinLength, minPassword, maxPassword)
+	c.number(p.At, "min_length", p.MinLength, policy.LeastPassword, policy.MostPassword)
 	c.number(p.At, "character_kinds", p.CharacterKinds, 0, 4)
-	c.number(p.At, "history", p.History, 0, 50)
+	c.number(p.At, "history", p.History, 0, policy.MostHistory)
 	c.number(p.At, "max_age_days", p.MaxAgeDays, 0, 3650)
 	c.number(p.At, "warn_days", p.WarnDays, 0, 365)
 	c.number(p.At, "max_changes_per_day", p.MaxChangesPerDay, 0, 1000)

@@ -49,9 +49,14 @@ func newHouse(t *testing.T) *house {
 	}
 	k := keys.New(keys.Options{Store: sites.Store(), Sealer: sealer, Sites: sites})
 	log := audit.New(audit.Options{Store: sites.Store(), Sites: sites, Keys: k})
+	hasher := password.New(password.Options{MemoryKiB: 8, Time: 1})
+	rules, err := password.NewRules(password.RulesOptions{Hasher: hasher})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &house{t: t, Admin: New(Options{
 		Store: sites.Store(), Sites: sites, Keys: k, Audit: log, Sealer: sealer, PublicURL: "https://id.example",
-		Sessions: session.New(session.Options{Store: sites.Store(), Keys: k, Audit: log}), Passwords: password.New(password.Options{MemoryKiB: 8, Time: 1}),
+		Sessions: session.New(session.Options{Store: sites.Store(), Keys: k, Audit: log}), Passwords: hasher, Rules: rules,
 		SetUpLink: func(context.Context, string) (string, error) { return "https://id.example/set-up/x", nil },
 	})}
 }
@@ -184,7 +189,7 @@ func TestAnAppliedFileStandsInTheStore(t *testing.T) {
 		}
 	}
 	ana := h.agent("ana@acme.example")
-	ok, _, err := h.Passwords.Verify(t.Context(), ana.PasswordHash, "a password of ana")
+	ok, _, err := h.Passwords.Verify(t.Context(), ana.PasswordHash, "Plum-tree lamp 42")
 	if err != nil || !ok {
 		t.Errorf("ana's password: %v, %v", ok, err)
 	}
@@ -263,7 +268,7 @@ func TestARestartNeverRestoresAnOldPassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.must("apply", "", acme)
-	if a := h.do("agents/set-password", `{"email":"ana@acme.example","password":"another password"}`, ""); a.failure != nil {
+	if a := h.do("agents/set-password", `{"email":"ana@acme.example","password":"Copper kettle 91"}`, ""); a.failure != nil {
 		t.Fatal(a.failure)
 	}
 	before := h.agent("ana@acme.example").PasswordHash
@@ -311,7 +316,7 @@ func TestEveryChangeStandsInTheAuditLogWithItsOperator(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.must("apply", "", acme)
-	h.must("agents/add", `{"email":"bob@acme.example","roles":["agents"],"password":"a password of bob"}`, "")
+	h.must("agents/add", `{"email":"bob@acme.example","roles":["agents"],"password":"Kettle drum 1777"}`, "")
 	h.must("agents/deactivate", `{"email":"bob@acme.example"}`, "")
 	h.do("clients/rotate-secret", `{"client_id":"desk","overlap_seconds":60}`, "")
 	got := strings.Join(h.log(), " ")

@@ -40,7 +40,7 @@ type Prepared struct {
 // is of no use and the checks say which. ErrBusy.
 func (r *Rules) Prepare(ctx context.Context, s *site.Site, agent *store.Agent, who Who, typed string, by By) (Prepared, []policy.PasswordCheck, error) {
 	rules := RulesOf(s.Settings.Password)
-	checks := policy.CheckPassword(rules, r.facts(s, who, r.breached.ask(ctx, r.failed)), typed)
+	checks := r.Judge(ctx, s, who, typed)
 	pw, unusable := Normalize(typed)
 	if unusable != nil { // the checks say why, and there is nothing to hash
 		return Prepared{}, checks, nil

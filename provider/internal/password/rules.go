@@ -1,6 +1,7 @@
 package password
 
 import (
+	"context"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -104,6 +105,12 @@ func (r *Rules) Check(s *site.Site, who Who, typed string) []policy.PasswordChec
 		checks = append(checks, policy.PasswordCheck{Rule: policy.PasswordHistory, OK: true, Later: true, Wanted: rules.History})
 	}
 	return checks
+}
+
+// Judge holds a password that is about to be set, of an agent who has none yet,
+// to the rules. It may ask a service, and hashes nothing.
+func (r *Rules) Judge(ctx context.Context, s *site.Site, who Who, typed string) []policy.PasswordCheck {
+	return policy.CheckPassword(RulesOf(s.Settings.Password), r.facts(s, who, r.breached.ask(ctx, r.failed)), typed)
 }
 
 func (r *Rules) facts(s *site.Site, who Who, known func(string) bool) policy.PasswordFacts {

@@ -53,7 +53,7 @@ func DefaultSettings(name string) store.Settings {
 	return store.Settings{
 		Name: name,
 		Password: store.PasswordPolicy{
-			MinLength: 8, CharacterKinds: 3, RefuseNames: true, RefuseCommon: true, History: 5,
+			MinLength: 8, CharacterKinds: 3, RefuseNames: true, RefuseCommon: true, RefuseBreached: true, History: 5,
 			MaxAgeDays: 40, WarnDays: 3, MaxChangesPerDay: 3, LockAfter: 5, LockMinutes: 30,
 		},
 		Allowlist: store.Allowlist{Console: true, Mobile: true},
