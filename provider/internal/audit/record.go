@@ -83,6 +83,9 @@ func (l *Log) record(ctx context.Context, tx store.Tx, e Event, at time.Time, co
 	if err := store.UnsealedAudits.Put(tx, &rec); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
+	if err := activity(ctx, tx, rec.ID, &e, at, count); err != nil {
+		return err
+	}
 	l.touch(tx.Site())
 	return nil
 }
