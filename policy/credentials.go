@@ -111,12 +111,11 @@ func (due *CredentialDue) password(rules CredentialRules, who CredentialFacts, n
 	switch {
 	case who.MustChange:
 		due.Password = DueMustChange
-	case rules.PasswordAgeDays > 0 && !who.PasswordChanged.IsZero():
-		left := who.PasswordChanged.AddDate(0, 0, rules.PasswordAgeDays).Sub(now)
-		if left <= 0 {
+	default:
+		age := PasswordRules{MaxAgeDays: rules.PasswordAgeDays, WarnDays: rules.PasswordWarnDays}
+		state, days := PasswordAge(age, who.PasswordChanged, now)
+		if due.WarnDays = days; state == PasswordExpired {
 			due.Password = DueExpired
-		} else if days := int((left + 24*time.Hour - 1) / (24 * time.Hour)); days <= rules.PasswordWarnDays {
-			due.WarnDays = days
 		}
 	}
 	due.Blocks = due.Blocks || due.Password != ""

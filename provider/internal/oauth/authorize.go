@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -145,6 +147,7 @@ type standing struct {
 	session store.Session
 	agent   store.Agent
 	code    string
+	wanted  store.SignIn // of needSignIn: what it has to be
 }
 
 // proceed decides and, if nothing is missing, issues the code, in one
@@ -162,7 +165,7 @@ func (o *OAuth) proceed(w http.ResponseWriter, r *http.Request, a *authorizeRequ
 	}
 	switch at.next {
 	case needSignIn:
-		return o.handOver(w, r, a, flow, "/sign-in/")
+		return o.signIn(w, r, a, flow, at.wanted)
 	case needConsent:
 		return o.handOver(w, r, a, flow, "/consent/")
 	}
@@ -178,6 +181,23 @@ func (o *OAuth) finish(w http.ResponseWriter, r *http.Request, a *authorizeReque
 		o.Sessions.EndSignIn(w, r, flow.ID)
 	}
 	return o.respond(w, r, a, url.Values{"code": {at.code}})
+}
+
+// signIn sends the browser to the sign-in, which hears what it has to be.
+func (o *OAuth) signIn(w http.ResponseWriter, r *http.Request, a *authorizeRequest, flow *store.SignIn, wanted store.SignIn) error {
+	if flow == nil {
+		wanted.Query = a.query
+		id, err := o.Sessions.BeginSignIn(w, r, a.site, wanted)
+		if err != nil {
+			return err
+		}
+		return web.SeeOther(w, r, a.site.Base()+"/sign-in/"+url.PathEscape(id))
+	}
+	flow.ACR, flow.AgentHint, flow.Fresh = wanted.ACR, wanted.AgentHint, wanted.Fresh
+	if err := o.Sessions.UpdateSignIn(w, r, a.site, *flow); err != nil {
+		return err
+	}
+	return o.handOver(w, r, a, flow, "/sign-in/")
 }
 
 // handOver sends the browser to a page of the flow, which begins here if there
@@ -197,25 +217,28 @@ func (o *OAuth) handOver(w http.ResponseWriter, r *http.Request, a *authorizeReq
 
 // decide says what is next. Errors are the client's, or a network's refusal.
 func (o *OAuth) decide(tx store.Tx, r *http.Request, a *authorizeRequest, flow *store.SignIn) (at standing, err error) {
-	silent := a.prompts("none")
+	at.wanted = a.wanted()
 	at.session, err = o.Sessions.Find(tx, r, a.site)
 	if errors.Is(err, session.ErrNone) {
-		if silent {
-			return at, ErrLoginRequired
-		}
-		return at, nil
+		return at, a.unlessSilent("")
 	}
 	if err != nil {
 		return at, err
 	}
-	if fit, err := o.fits(a, flow, at.session); err != nil || !fit {
+	if fit, err := o.fits(tx, a, flow, &at); err != nil || !fit {
 		return at, err
 	}
 	if at.agent, err = store.Agents.Get(tx, at.session.AgentID); err != nil {
 		return at, fmt.Errorf("load agent: %w", err)
 	}
 	now := o.Now().UTC()
-	if err := mayIssue(a.site, a.client, &at.agent, now, web.ClientIP(r.Context()), now); err != nil {
+	how := signedIn{at.session.ACR, at.session.AMR, at.session.Remembered, at.session.AuthTime}
+	err = mayIssue(a.site, a.client, &at.agent, how, now, web.ClientIP(r.Context()), now)
+	if errors.Is(err, errCredentials) {
+		at.wanted.AgentHint = at.agent.ID
+		return at, a.unlessSilent(web.PublicText(err))
+	}
+	if err != nil {
 		return at, err
 	}
 	agreed, err := o.agreed(tx, a, at.agent.ID)
@@ -224,34 +247,84 @@ func (o *OAuth) decide(tx store.Tx, r *http.Request, a *authorizeRequest, flow *
 	}
 	if at.next = issueCode; !agreed {
 		at.next = needConsent
-		if silent {
+		if a.prompts("none") {
 			return at, ErrConsentRequired
 		}
 	}
 	return at, nil
 }
 
+// wanted is what a sign-in for this request has to be. A remembered device shows
+// no factor, so it does not do where a strength is asked for.
+func (a *authorizeRequest) wanted() store.SignIn {
+	return store.SignIn{ACR: a.acr, Fresh: a.acr != "", AgentHint: cmp.Or(a.sub, a.hinted)}
+}
+
+// unlessSilent is the refusal where a page is needed and none may be shown.
+func (a *authorizeRequest) unlessSilent(why string) error {
+	switch {
+	case !a.prompts("none"):
+		return nil
+	case why == "":
+		return ErrLoginRequired
+	}
+	return web.Public(ErrLoginRequired, why)
+}
+
 // fits reports whether the session is what the request asks for: this agent, new
-// enough, strong enough. A sign-in made for this very flow is new enough.
-func (o *OAuth) fits(a *authorizeRequest, flow *store.SignIn, rec store.Session) (bool, error) {
+// enough, strong enough. A sign-in made for this very flow is new enough, and as
+// strong as the agent can.
+func (o *OAuth) fits(tx store.Tx, a *authorizeRequest, flow *store.SignIn, at *standing) (bool, error) {
+	rec := at.session
 	fresh := flow != nil && !rec.AuthTime.Before(flow.Started)
 	old := a.maxAge >= 0 && o.Now().Sub(rec.AuthTime) >= a.maxAge || a.prompts("login", "select_account")
 	other := a.hinted != "" && a.hinted != rec.AgentID || a.sub != "" && a.sub != rec.AgentID
+	weak := a.acr != "" && !policy.ACRMeets(rec.ACR, a.acr)
 	switch {
 	case other && fresh:
 		return false, web.Public(ErrLoginRequired, "somebody else signed in than the request is about")
 	case other || old && !fresh:
-		if a.prompts("none") {
-			return false, ErrLoginRequired
-		}
-		return false, nil
-	case len(a.acr) > 0 && !slices.Contains(a.acr, rec.ACR):
-		if a.prompts("none") {
-			return false, web.Public(ErrInteractionRequired, "a stronger sign-in is needed")
-		}
+		return false, a.unlessSilent("")
+	case !weak:
+		return true, nil
+	case fresh && a.essential:
 		return false, web.Public(ErrUnmetAuthentication, "the agent cannot sign in as strongly as is asked")
+	case fresh:
+		return true, nil
 	}
-	return true, nil
+	return o.stepUp(tx, a, at)
+}
+
+// stepUp asks the same agent for a stronger sign-in (RFC 9470). What is only
+// wished for, and the agent has nothing for, is not asked at every request; where
+// it is essential the sign-in offers to set a factor up.
+func (o *OAuth) stepUp(tx store.Tx, a *authorizeRequest, at *standing) (fit bool, err error) {
+	if !a.essential {
+		able, err := canReach(tx, at.session.AgentID, a.acr)
+		if err != nil || !able || a.prompts("none") {
+			return true, err
+		}
+	}
+	at.wanted.AgentHint = at.session.AgentID
+	return false, a.unlessSilent("a stronger sign-in is needed")
+}
+
+// canReach reports whether the agent holds a factor with which a sign-in would be
+// of that acr.
+func canReach(tx store.Tx, agentID, acr string) (bool, error) {
+	for factor, err := range store.Authenticators.List(tx, "agent", agentID) {
+		if err != nil {
+			return false, fmt.Errorf("look for factors: %w", err)
+		}
+		reached := policy.ACRTwoFactors
+		if factor.Type == store.FactorPasskey {
+			reached = policy.ACRPasskey
+		}
+		if policy.ACRMeets(reached, acr) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // issueCode hands the prepared code to fosite, which makes its value.
@@ -261,7 +334,7 @@ func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest,
 	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, code: &store.Code{
 		Authorization: store.Authorization{
 			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
-			AuthTime: at.session.AuthTime, AMR: at.session.AMR, ACR: at.session.ACR, Nonce: a.nonce, Claims: a.claims,
+			AuthTime: at.session.AuthTime, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Nonce: a.nonce, Claims: a.claims,
 		},
 		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until, Expires: until,
 	}}

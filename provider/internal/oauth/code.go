@@ -37,7 +37,7 @@ func (g redeemGate) HandleTokenEndpointRequest(ctx context.Context, _ fosite.Acc
 	if err != nil {
 		return err
 	}
-	if err := mayIssue(x.site, x.client, x.agent, x.code.Issued, ip, x.now); err != nil {
+	if err := mayIssue(x.site, x.client, x.agent, signedInBy(&x.code.Authorization), x.code.Issued, ip, x.now); err != nil {
 		return err
 	}
 	if x.resource, err = x.target(x.code.Resources); err != nil {

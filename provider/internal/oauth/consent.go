@@ -54,7 +54,7 @@ func (o *OAuth) showConsent(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return o.respondError(w, r, a, err)
 	case at.next == needSignIn:
-		return o.handOver(w, r, a, &flow, "/sign-in/")
+		return o.signIn(w, r, a, &flow, at.wanted)
 	case at.next == issueCode:
 		return web.SeeOther(w, r, a.site.Base()+"/oauth/authorize/"+url.PathEscape(flow.ID))
 	}
@@ -131,7 +131,7 @@ func (o *OAuth) submitConsent(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return o.respondError(w, r, a, err)
 	case at.next == needSignIn:
-		return o.handOver(w, r, a, &flow, "/sign-in/")
+		return o.signIn(w, r, a, &flow, at.wanted)
 	case !allow:
 		o.Sessions.EndSignIn(w, r, flow.ID)
 		return o.respondError(w, r, a, web.Public(ErrAccessDenied, "the agent did not agree"))

@@ -78,7 +78,7 @@ func metadataOf(s *site.Site, algs []string) metadata {
 		ResponseModesSupported:            []string{"query", "form_post"},
 		GrantTypesSupported:               []string{grantCode, grantRefresh, grantClient},
 		SubjectTypesSupported:             []string{"public"},
-		ACRValuesSupported:                []string{"aal1"},
+		ACRValuesSupported:                policy.ACRValues(),
 		DisplayValuesSupported:            []string{"page"},
 		PromptValuesSupported:             []string{"none", "login", "consent", "select_account"},
 		UILocalesSupported:                templates.Locales(),

@@ -257,3 +257,8 @@ func (h *house) wantActive(client, token string, want bool) {
 		h.t.Errorf("an inactive token's answer says more: %s", a.Body)
 	}
 }
+
+// handlerOf is a handler with the surroundings of a request for the site.
+func (h *house) handlerOf(f http.HandlerFunc) http.Handler {
+	return h.o.Web.Handler(h.sites.Handler(f, h.o.Web.PageError))
+}

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -12,10 +13,26 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
+// errCredentials is a sign-in that the site's rules for credentials no longer
+// take: the agent has to sign in again, and will be asked for what is missing.
+var errCredentials = fmt.Errorf("credentials lack something: %w", ErrInvalidGrant)
+
+// signedIn is how the agent signed in, of a session, a code or a family.
+type signedIn struct {
+	acr        string
+	amr        []string
+	remembered bool
+	at         time.Time
+}
+
+func signedInBy(a *store.Authorization) signedIn {
+	return signedIn{a.ACR, a.AMR, a.Remembered, a.AuthTime}
+}
+
 // mayIssue is the one gate before every code and token for an agent. begun is
 // when what is being used began: a session, a code, a family. ip is the address
 // that PRODUCT says is judged; the zero Addr is an unknown one.
-func mayIssue(s *site.Site, client *store.Client, agent *store.Agent, begun time.Time, ip netip.Addr, now time.Time) error {
+func mayIssue(s *site.Site, client *store.Client, agent *store.Agent, how signedIn, begun time.Time, ip netip.Addr, now time.Time) error {
 	for _, limit := range []time.Time{agent.NotBefore, client.NotBefore, s.Settings.NotBefore} {
 		if begun.Before(limit) {
 			return web.Public(ErrInvalidGrant, "what this was granted by has been ended")
@@ -27,11 +44,28 @@ func mayIssue(s *site.Site, client *store.Client, agent *store.Agent, begun time
 	})
 	switch {
 	case decision.Allowed:
-		return nil
+		return credentialsOK(s, agent, how, now)
 	case decision.Reason == policy.ReasonSubjectInactive:
 		return web.Public(ErrInvalidGrant, decision.Reason)
 	}
 	return web.Public(ErrAccessDenied, decision.Reason)
+}
+
+// credentialsOK holds the sign-in to the rules as they are now. Where no sign-in
+// has met the demand for a second factor yet, grace counts from this one.
+func credentialsOK(s *site.Site, agent *store.Agent, how signedIn, now time.Time) error {
+	who := site.CredentialFacts(agent)
+	who.ACR, who.AMR, who.Remembered = how.acr, how.amr, how.remembered
+	if who.GraceStart.IsZero() {
+		who.GraceStart = how.at
+	}
+	switch due := policy.CredentialsDue(s.CredentialRules(), who, now); {
+	case !due.Blocks:
+		return nil
+	case due.Password != "":
+		return web.Public(errCredentials, "the agent has to change the password first")
+	}
+	return web.Public(errCredentials, "the agent has to sign in with a second factor")
 }
 
 // address is where the agent is. A public client runs on the agent's own device:

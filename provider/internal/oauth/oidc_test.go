@@ -119,7 +119,7 @@ func testPromptNoneAnswersWithoutAPage(t *testing.T, on storetest.Engine) {
 	silent("login_required", "id_token_hint", unsigned(hint))
 	silent("login_required", "id_token_hint", h.tokens("APP", native).text("id_token")) // another client's
 	silent("login_required", "id_token_hint", h.tokens("RP", callback).text("access_token"))
-	silent("interaction_required", "claims", `{"id_token":{"acr":{"essential":true,"values":["aal2"]}}}`)
+	silent("login_required", "claims", `{"id_token":{"acr":{"essential":true,"values":["aal2"]}}}`)
 	h.pass(11 * time.Minute)
 	silent("login_required", "id_token_hint", hint) // expired
 	h.signInAgain("bob")
@@ -263,8 +263,12 @@ func TestAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated(t *testing.T) {
 
 func testAnAssuranceThatCannotBeHadIsRefusedAndNeverOverstated(t *testing.T, on storetest.Engine) {
 	h := newFlows(t, on)
-	if got := h.authorize(ask("RP", callback, "claims", `{"id_token":{"acr":{"essential":true,"value":"phr"}}}`)).back(t, callback); got.Get("error") != "unmet_authentication_requirements" {
+	first := h.authorize(ask("RP", callback, "claims", `{"id_token":{"acr":{"essential":true,"value":"phr"}}}`))
+	if got := h.toSignIn(first, "alice").back(t, callback); got.Get("error") != "unmet_authentication_requirements" {
 		t.Errorf("got %v", got)
+	}
+	if got := h.authorize(ask("RP", callback, "claims", `{"id_token":{"acr":{"essential":true,"value":"silver"}}}`)).back(t, callback); got.Get("error") != "unmet_authentication_requirements" {
+		t.Errorf("an unknown one: %v", got)
 	}
 	a := h.tokens("RP", callback, "acr_values", "phr aal2")
 	if claims := payload(t, a.text("id_token")); claims["acr"] == "phr" || claims["acr"] == "aal2" {

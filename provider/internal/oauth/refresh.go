@@ -47,7 +47,7 @@ func (h *refreshHandler) HandleTokenEndpointRequest(ctx context.Context, _ fosit
 	if err != nil {
 		return err
 	}
-	if err := mayIssue(x.site, x.client, x.agent, x.grant.Created, ip, x.now); err != nil {
+	if err := mayIssue(x.site, x.client, x.agent, signedInBy(&x.grant.Authorization), x.grant.Created, ip, x.now); err != nil {
 		return err
 	}
 	if err := h.narrow(x); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -33,7 +34,8 @@ type authorizeRequest struct {
 	maxAge    time.Duration // negative: not asked
 	hint      string        // id_token_hint
 	hinted    string        // the agent that it names
-	acr       []string      // essential: one of these, or no code
+	acr       string        // the least acr that is wanted; empty: none
+	essential bool          // and without it there is no code
 	sub       string        // the claims parameter names who it must be
 	claims    json.RawMessage
 }
@@ -92,7 +94,7 @@ func (o *OAuth) newRequest(r *http.Request, s *site.Site, v url.Values) (*author
 
 // parse reads everything else. Its errors go to the client.
 func (a *authorizeRequest) parse(v url.Values) error {
-	for _, step := range []func(url.Values) error{a.parseMode, a.parseUnsupported, a.parseType, a.parseScope, a.parseProof, a.parsePrompt, a.parseMaxAge, a.parseClaims} {
+	for _, step := range []func(url.Values) error{a.parseMode, a.parseUnsupported, a.parseType, a.parseScope, a.parseProof, a.parsePrompt, a.parseMaxAge, a.parseClaims, a.parseACR} {
 		if err := step(v); err != nil {
 			return err
 		}
@@ -213,18 +215,40 @@ func (a *authorizeRequest) parseClaims(v url.Values) error {
 		}
 	}
 	acr := asked.IDToken["acr"]
-	if acr == nil || !acr.Essential {
+	if acr == nil {
 		return nil
 	}
 	if len(acr.Value) > 0 {
 		acr.Values = append(acr.Values, acr.Value)
 	}
-	for _, raw := range acr.Values {
-		var value string
-		if json.Unmarshal(raw, &value) != nil {
+	values := make([]string, len(acr.Values))
+	for i, raw := range acr.Values {
+		if json.Unmarshal(raw, &values[i]) != nil {
 			return invalid
 		}
-		a.acr = append(a.acr, value)
+	}
+	a.acr, a.essential = leastACR(values), acr.Essential && len(values) > 0
+	if a.essential && a.acr == "" {
+		return web.Public(ErrUnmetAuthentication, "none of the values of acr is known here")
 	}
 	return nil
+}
+
+// parseACR reads acr_values, a wish; the claims parameter may have said more.
+func (a *authorizeRequest) parseACR(v url.Values) error {
+	if a.acr == "" {
+		a.acr = leastACR(strings.Fields(v.Get("acr_values")))
+	}
+	return nil
+}
+
+// leastACR is the weakest of those that are known here: each of them would do,
+// and what is stronger than it will too.
+func leastACR(values []string) string {
+	for _, known := range policy.ACRValues() {
+		if slices.Contains(values, known) {
+			return known
+		}
+	}
+	return ""
 }
