@@ -40,6 +40,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/access"
 	"github.com/chatelaine-id/chatelaine/provider/internal/admin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
@@ -97,6 +98,7 @@ type Server struct {
 	signin *signin.SignIn
 	access *access.Access
 	admin  *admin.Admin
+	glass  *breakglass.Glass
 }
 
 // New wires a Server. Nothing runs in the background until Run.
@@ -122,6 +124,7 @@ func New(o Options) (*Server, error) {
 	s.keys = keys.New(keys.Options{Store: s.store, Sealer: o.Sealer, Sites: sites, Now: o.Now, Failed: failed})
 	s.audit = audit.New(audit.Options{Store: s.store, Sites: sites, Keys: s.keys, Now: o.Now, Checkpoints: o.Checkpoints, Failed: failed})
 	sessions := session.New(session.Options{Store: s.store, Keys: s.keys, Audit: s.audit, Now: o.Now})
+	s.glass = breakglass.New(breakglass.Options{Store: s.store, Sites: sites, Audit: s.audit, Now: o.Now, Log: o.Log})
 	passwords := password.New(password.Options{MemoryKiB: o.Argon2.MemoryKiB, Time: o.Argon2.Time, Threads: o.Argon2.Threads, Now: o.Now})
 	rules, err := password.NewRules(password.RulesOptions{
 		Hasher: passwords, BreachedFile: o.Breached.File, BreachedURL: o.Breached.URL, Now: o.Now,
@@ -165,7 +168,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house
@@ -218,12 +221,12 @@ func (s *Server) Prepare(ctx context.Context) error {
 }
 
 // Run does what has to be done in the background until ctx ends: it chains the
-// audit log, rotates keys and removes expired records. It returns when all of it
+// audit log, rotates keys, ends what break-glass lifted and removes expired records. It returns when all of it
 // has stopped, what was under way finished.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 3)
-	for i, work := range []func(context.Context) error{s.audit.Run, s.keys.Run, s.sweep} {
+	errs := make([]error, 4)
+	for i, work := range []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.sweep} {
 		wg.Go(func() { errs[i] = work(ctx) })
 	}
 	<-ctx.Done()

@@ -89,7 +89,7 @@ func Restore(ctx context.Context, s Engine, sealer *Sealer, r io.ReadSeeker, now
 }
 
 // transient are the kinds that a restore leaves out: all that expire, but for
-// those that only ever refuse.
+// those that only ever refuse, and what could have been used up.
 func transient() map[Kind]bool {
 	kinds := map[Kind]bool{}
 	for _, t := range Tables() {
@@ -100,6 +100,7 @@ func transient() map[Kind]bool {
 	for _, k := range []Kind{AllSpent.Kind, AllAttempts.Kind, Revocations.Kind} {
 		kinds[k] = false
 	}
+	kinds[BreakGlassCodes.Kind] = true
 	return kinds
 }
 

@@ -22,7 +22,7 @@ func (t Table[T]) Expiring() bool { return t.Expires != nil }
 // Tables lists every table; a test fails when one is missing.
 func Tables() []AnyTable {
 	return []AnyTable{
-		Activities, Agents, AllAttempts, AllFactorTries, AllSettings, AllSpent, AuditEntries, AuditHeads, AuditPersonals, Authenticators, Clients, Codes, Consents, Counters,
+		Activities, Agents, AllAttempts, AllFactorTries, AllSettings, AllSpent, AuditEntries, AuditHeads, AuditPersonals, Authenticators, BreakGlassCodes, BreakGlasses, Clients, Codes, Consents, Counters,
 		Departments, Devices, Enrolments, Grants, OpaqueTokens, RecoveryCodes, Restorations, Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
 	}
 }

@@ -63,6 +63,11 @@ const (
 	KeyRotate   = "key.rotate"
 	KeyWithdraw = "key.withdraw"
 
+	BreakGlassLift  = "break_glass.lift"
+	BreakGlassUse   = "break_glass.use" // an offline code, right or wrong
+	BreakGlassEnd   = "break_glass.end"
+	BreakGlassCodes = "break_glass.codes" // offline codes were made
+
 	BackupMake    = "backup.make"
 	BackupRestore = "backup.restore"
 	AuditExport   = "audit.export"

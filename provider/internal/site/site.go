@@ -2,18 +2,20 @@
 // decided as one compiled, immutable snapshot in memory.
 //
 // A snapshot is dropped when the site's version moves on, so every transaction
-// that changes settings, roles, departments, resources, clients or signing keys
-// calls Changed. Here such a change is seen at once; another node on the same
+// that changes settings, roles, departments, resources, clients, signing keys or
+// what break-glass lifts calls Changed. Here such a change is seen at once; another node on the same
 // database sees it within MaxAge. It answers no route itself.
 package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -33,8 +35,9 @@ type Site struct {
 	Roles       map[string]store.Role
 	Departments map[string]store.Department
 	Resources   map[string]store.Resource // by identifier
-	Allowlist   *policy.Allowlist
+	Allowlist   *policy.Allowlist         // off while break-glass lifts it
 
+	glass       store.BreakGlass
 	info        web.SiteInfo
 	clients     sync.Map // id → *store.Client
 	derived     sync.Map // key → any
@@ -121,7 +124,12 @@ func (sites *Sites) compile(tx store.Tx, rec store.Site) (*Site, error) {
 	for _, r := range s.Settings.Resources {
 		s.Resources[r.Identifier] = r
 	}
-	if s.Allowlist, err = CompileAllowlist(s.Settings.Allowlist); err != nil {
+	if s.glass, err = liftedNow(tx, sites.now()); err != nil {
+		return nil, err
+	}
+	allowlist := s.Settings.Allowlist
+	allowlist.Enabled = allowlist.Enabled && s.glass.Control != store.ControlAllowlist
+	if s.Allowlist, err = CompileAllowlist(allowlist); err != nil {
 		return nil, fmt.Errorf("compile the allowlist: %w", err)
 	}
 	s.Lifetimes = s.Settings.Lifetimes.OrDefault()
@@ -129,6 +137,31 @@ func (sites *Sites) compile(tx store.Tx, rec store.Site) (*Site, error) {
 	s.Secure = strings.HasPrefix(s.Issuer, "https://")
 	s.info.Path, s.info.Name, s.info.Logo, s.info.Color, s.info.Secure = s.Path, s.Settings.Name, s.Settings.Logo, s.Settings.Color, s.Secure
 	return s, nil
+}
+
+// Lifted reports whether break-glass has lifted that control of the site, one of
+// store.Controls, for now. Allowlist knows it already.
+func (s *Site) Lifted(control string, now time.Time) bool {
+	return s.glass.Control == control && s.glass.Live(now)
+}
+
+// Glass is what break-glass has lifted, as long as it is Live; the zero value:
+// nothing.
+func (s *Site) Glass() store.BreakGlass { return s.glass }
+
+// over reports whether a control that was lifted when the snapshot was made holds
+// again.
+func (s *Site) over(now time.Time) bool { return s.glass.Control != "" && !s.glass.Live(now) }
+
+func liftedNow(tx store.Tx, now time.Time) (store.BreakGlass, error) {
+	glass, err := store.BreakGlasses.Get(tx, store.BreakGlassKey)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !glass.Live(now) {
+		return store.BreakGlass{}, nil
+	}
+	if err != nil {
+		return glass, fmt.Errorf("load what is lifted: %w", err)
+	}
+	return glass, nil
 }
 
 // CompileAllowlist hands an allowlist as written to policy.

@@ -153,6 +153,9 @@ func (sites *Sites) Load(ctx context.Context, path string) (*Site, error) {
 	sites.mu.RLock()
 	e, changes := sites.loaded[path], sites.changes
 	sites.mu.RUnlock()
+	if e.site != nil && e.site.over(now) {
+		e.site = nil
+	}
 	if e.site != nil && now.Sub(e.checked) < sites.maxAge {
 		return e.site, nil
 	}
