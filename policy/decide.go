@@ -70,7 +70,7 @@ type Token struct {
 // Demands is what a resource asks of the sign-in (RFC 9470). Empty fields ask
 // nothing.
 type Demands struct {
-	ACR       []string      // one of these
+	ACR       []string      // one of these, or one of ours that is stronger
 	Assurance []string      // one of these, of a visitor
 	MaxAge    time.Duration // since the last active sign-in
 }
@@ -165,7 +165,7 @@ func (r Request) listApplies() bool {
 func demand(r Request, until time.Time) Decision {
 	d, s := r.Demands, r.Subject
 	var must []Obligation
-	if len(d.ACR) > 0 && !slices.Contains(d.ACR, s.ACR) {
+	if len(d.ACR) > 0 && !slices.ContainsFunc(d.ACR, func(want string) bool { return s.ACR == want || ACRMeets(s.ACR, want) }) {
 		must = append(must, Obligation{"acr_values", strings.Join(d.ACR, " ")})
 	}
 	if len(d.Assurance) > 0 && !slices.Contains(d.Assurance, s.Assurance) {

@@ -57,6 +57,8 @@ func TestDecideNamesTheRuleThatRefuses(t *testing.T) {
 		}, policy.ReasonIPUnknown},
 		"network before permission": {func(r *policy.Request) { r.IP = netip.MustParseAddr("1.1.1.1"); r.Action = "site.manage" }, policy.ReasonIPNotAllowed},
 		"demand met":                {func(r *policy.Request) { r.Demands = policy.Demands{ACR: []string{"phr", "aal2"}, MaxAge: time.Hour} }, policy.ReasonAllowed},
+		"stronger than demanded":    {func(r *policy.Request) { r.Demands.ACR = []string{"aal1"} }, policy.ReasonAllowed},
+		"an acr of others":          {func(r *policy.Request) { r.Demands.ACR, r.Subject.ACR = []string{"aal1"}, "silver" }, policy.ReasonStepUp},
 		"weak sign-in":              {func(r *policy.Request) { r.Demands.ACR = []string{"phr"} }, policy.ReasonStepUp},
 		"old sign-in":               {func(r *policy.Request) { r.Demands.MaxAge = time.Minute }, policy.ReasonStepUp},
 		"sign-in unknown":           {func(r *policy.Request) { r.Demands.MaxAge = time.Minute; r.Subject.AuthTime = time.Time{} }, policy.ReasonStepUp},
