@@ -38,6 +38,7 @@ var (
 // Errors are this package's rows of the error table.
 var Errors = []web.ErrorRow{
 	{Err: ErrNone, Status: http.StatusUnauthorized, OAuth: "login_required", Key: "bad_request"},
+	{Err: ErrLacking, Status: http.StatusUnauthorized, OAuth: "login_required", Key: "401"},
 	{Err: ErrNoFlow, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "flow_expired"},
 	{Err: ErrFlowTooLarge, Status: http.StatusRequestURITooLong, OAuth: "invalid_request", Key: "too_large"},
 }

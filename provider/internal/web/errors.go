@@ -24,6 +24,7 @@ var Errors = []ErrorRow{
 	{ErrNotFound, http.StatusNotFound, "not_found", "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "invalid_request", "bad_request"},
 	{ErrCrossOrigin, http.StatusForbidden, "invalid_request", "cross_site"},
+	{ErrRefused, http.StatusForbidden, "access_denied", "403"},
 	{ErrEmail, http.StatusBadRequest, "invalid_request", "bad_request"},
 	{ErrHost, http.StatusBadRequest, "invalid_request", "bad_request"},
 	{ErrOutbound, http.StatusBadRequest, "invalid_request", "bad_request"},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -93,10 +94,19 @@ func pageHeaders(header http.Header, r *http.Request, formActions []string) {
 // attached, for the developer; the cause is only logged.
 func (h *Web) PageError(w http.ResponseWriter, r *http.Request, err error) {
 	row := h.explain(w, r, err)
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		h.errorPage(w, r, row.Status, h.refused(r, refusal.Reason))
+		return
+	}
 	frame := h.Frame(r)
 	frame.LocaleLinks = nil // they would repeat what was refused
 	page := templates.ErrorPage{Frame: frame, Status: row.Status, Key: row.Key, Detail: PublicText(err), RequestID: RequestID(r.Context())}
-	if err := h.Render(w, r, row.Status, page); err != nil {
+	h.errorPage(w, r, row.Status, page)
+}
+
+func (h *Web) errorPage(w http.ResponseWriter, r *http.Request, status int, page templates.Page) {
+	if err := h.Render(w, r, status, page); err != nil {
 		Log(r.Context()).Error().Err(err).Msg("render the error page")
 		h.writeJSONError(w, unknownRow, "")
 	}
