@@ -7,6 +7,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
 	"image/png"
 	"net/url"
 	"strings"
@@ -92,9 +95,9 @@ func labelPart(s string) string {
 	return s
 }
 
-// qrSize is the width of the picture in pixels; it is made of as many whole
-// modules as fit.
-const qrSize = 256
+// The picture's width in pixels without its border, and the white border, which
+// cameras need and a dark page does not give.
+const qrSize, qrBorder = 256, 24
 
 // QR draws the URI as a data URL of a PNG. It holds the seed: show it once and
 // never store it.
@@ -107,8 +110,10 @@ func QR(uri string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("draw a QR code: %w", err)
 	}
+	framed := image.NewPaletted(image.Rect(0, 0, qrSize+2*qrBorder, qrSize+2*qrBorder), color.Palette{color.White, color.Black})
+	draw.Draw(framed, image.Rect(qrBorder, qrBorder, qrBorder+qrSize, qrBorder+qrSize), picture, picture.Bounds().Min, draw.Src)
 	var b bytes.Buffer
-	if err := png.Encode(&b, picture); err != nil {
+	if err := png.Encode(&b, framed); err != nil {
 		return "", fmt.Errorf("draw a QR code: %w", err)
 	}
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), nil
