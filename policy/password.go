@@ -114,11 +114,12 @@ func CheckPassword(rules PasswordRules, facts PasswordFacts, pw string) []Passwo
 	add(length > MostPassword, PasswordTooLong, false, MostPassword)
 	add(!text, PasswordText, false, 0)
 	add(rules.CharacterKinds > 0, PasswordKinds, passwordKinds(pw) >= rules.CharacterKinds, rules.CharacterKinds)
+	folded := foldPassword(pw)
 	if rules.RefuseNames {
-		add(true, PasswordNames, !holdsName(pw, facts), 0)
+		add(true, PasswordNames, !holdsName(folded, facts), 0)
 	}
 	if rules.RefuseCommon {
-		add(true, PasswordCommon, pw != "" && !commonlyUsed(pw, rules.CommonWhole, facts.Common), 0)
+		add(true, PasswordCommon, pw != "" && !commonlyUsed(withoutSpaces(folded), rules.CommonWhole, facts.Common), 0)
 	}
 	if rules.RefuseBreached && facts.Breached != nil {
 		add(true, PasswordBreached, pw != "" && !facts.Breached(pw), 0)

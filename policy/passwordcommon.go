@@ -14,9 +14,8 @@ const (
 
 // commonlyUsed reports whether a password is one that many people use: as it
 // stands, undisguised, said twice, or, unless whole, with digits and signs
-// before or after it.
-func commonlyUsed(pw string, whole bool, listed func(string) bool) bool {
-	folded := FoldPassword(pw)
+// before or after it. It is folded.
+func commonlyUsed(folded string, whole bool, listed func(string) bool) bool {
 	if unit, times := repeated(folded); times > 1 {
 		if utf8.RuneCountInString(unit) <= leastCore {
 			return true

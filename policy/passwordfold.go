@@ -13,7 +13,9 @@ import (
 // other alphabets, and characters that cannot be seen.
 
 // FoldPassword is the form in which common passwords are listed and looked for.
-func FoldPassword(pw string) string { return squeeze(foldPassword(pw), unicode.IsSpace) }
+func FoldPassword(pw string) string { return withoutSpaces(foldPassword(pw)) }
+
+func withoutSpaces(s string) string { return squeeze(s, unicode.IsSpace) }
 
 // foldPassword keeps spaces.
 func foldPassword(pw string) string {
@@ -47,6 +49,9 @@ func isASCII(s string) bool {
 
 // unseen are marks over or in letters, and what prints as nothing.
 func unseen(r rune) bool {
+	if r < utf8.RuneSelf {
+		return false
+	}
 	switch r {
 	case '\u115F', '\u1160', '\u2800', '\u3164', '\uFFA0':
 		return true
@@ -58,6 +63,9 @@ func unseen(r rune) bool {
 // apart; else "". Both sides of every comparison go through here, so that words
 // that are truly Cyrillic or Greek still match themselves.
 func lookAlike(r rune) string {
+	if r < utf8.RuneSelf {
+		return ""
+	}
 	switch r {
 	case 'ɑ', 'а', 'α':
 		return "a"

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// holdsName reports whether a name of the agent or the site is in a password.
-func holdsName(pw string, facts PasswordFacts) bool {
-	spaced := []rune(foldPassword(pw))
-	joined := []rune(squeeze(string(spaced), joiner))
+// holdsName reports whether a name of the agent or the site is in a password,
+// folded with its spaces.
+func holdsName(folded string, facts PasswordFacts) bool {
+	spaced, joined := []rune(folded), []rune(squeeze(folded, joiner))
 	for _, name := range refusedNames(facts) {
 		n := []rune(name)
 		// A short name also comes about where two words meet.
@@ -34,7 +34,7 @@ func refusedNames(facts PasswordFacts) (names []string) {
 		addWords(add, name, 3)
 	}
 	for _, address := range facts.Addresses {
-		mailbox, host, _ := strings.Cut(address, "@")
+		mailbox, host, _ := strings.Cut(cut(address), "@")
 		addWords(add, mailbox, 3)
 		for _, label := range ownLabels(host) {
 			addWords(add, label, 3)
@@ -46,15 +46,15 @@ func refusedNames(facts PasswordFacts) (names []string) {
 
 // addWords adds a text as one word, and each of its words.
 func addWords(add func(text string, least int), text string, least int) {
-	if len(text) > 1024 {
-		text = text[:1024]
-	}
-	words := strings.FieldsFunc(foldPassword(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(foldPassword(cut(text)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	add(strings.Join(words, ""), 3)
 	for _, w := range words {
 		add(w, least)
 	}
 }
+
+// cut bounds the work on a text that is longer than names and addresses are.
+func cut(text string) string { return text[:min(len(text), 512)] }
 
 // enough reports whether a word is long enough to be looked for. Two ideographs
 // are a whole name.
@@ -89,9 +89,18 @@ func contains(pw, name []rune) bool {
 
 func startsWith(pw, name []rune) bool {
 	for j, want := range name {
-		if pw[j] != want && !strings.ContainsRune(disguises(pw[j]), want) {
+		if pw[j] != want && !passesFor(pw[j], want) {
 			return false
 		}
 	}
 	return true
+}
+
+func passesFor(sign, want rune) bool {
+	for _, letter := range disguises(sign) {
+		if letter == want {
+			return true
+		}
+	}
+	return false
 }
