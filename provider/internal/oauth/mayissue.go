@@ -59,7 +59,7 @@ func credentialsOK(s *site.Site, agent *store.Agent, how signedIn, now time.Time
 	if who.GraceStart.IsZero() {
 		who.GraceStart = how.at
 	}
-	switch due := policy.CredentialsDue(s.CredentialRules(), who, now); {
+	switch due := policy.CredentialsDue(s.CredentialRules(now), who, now); {
 	case !due.Blocks:
 		return nil
 	case due.Password != "":

@@ -81,6 +81,8 @@ type Start struct {
 	UserAgent  string
 	// Replaces is the session that the browser had, as Presented tells; it ends.
 	Replaces string
+	// EndOver ends the sessions that Over names, so that the site's limit holds.
+	EndOver bool
 }
 
 // Presented is what Start.Replaces wants to know of a request.
@@ -126,10 +128,15 @@ func (x *Sessions) Live(tx store.Tx, s *site.Site, key string) (store.Session, e
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return store.Session{}, fmt.Errorf("find the session's agent: %w", err)
 	}
-	if err != nil || agent.Inactive || rec.Created.Before(agent.NotBefore) || rec.Created.Before(s.Settings.NotBefore) || x.over(s, &rec) {
+	if err != nil || x.void(s, &agent, &rec) {
 		return store.Session{}, ErrNone
 	}
 	return rec, nil
+}
+
+// void reports whether a session that is still written down counts no more.
+func (x *Sessions) void(s *site.Site, agent *store.Agent, rec *store.Session) bool {
+	return agent.Inactive || rec.Created.Before(agent.NotBefore) || rec.Created.Before(s.Settings.NotBefore) || x.over(s, rec)
 }
 
 // over reports whether the session's time is up, by its own limits or by tighter
@@ -162,6 +169,11 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 		rec.UserAgent = web.UserAgent(ctx)
 	}
 	rec.Expires = x.expires(s, &rec, now)
+	if n.EndOver {
+		if err := x.endOver(ctx, tx, s, n.AgentID, n.Replaces); err != nil {
+			return rec, "", err
+		}
+	}
 	if err := x.takeOver(ctx, tx, s, &rec, n.Replaces); err != nil {
 		return rec, "", err
 	}

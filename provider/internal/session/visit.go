@@ -55,7 +55,6 @@ func (x *Sessions) due(s *site.Site, v Visit) policy.CredentialDue {
 	if who.GraceStart.IsZero() {
 		who.GraceStart = v.Session.AuthTime
 	}
-	rules := s.CredentialRules()
-	rules.SecondFactorOff = rules.SecondFactorOff || s.Lifted(store.ControlSecondFactor, x.Now())
-	return policy.CredentialsDue(rules, who, x.Now())
+	now := x.Now()
+	return policy.CredentialsDue(s.CredentialRules(now), who, now)
 }
