@@ -5,10 +5,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
@@ -108,6 +110,27 @@ func testAVerdictJudgesTheAddressThatTheBackendNames(t *testing.T, on storetest.
 	if a := h.ask("CHAT", at("198.51.100.1, 203.0.113.9")); a.Code != http.StatusBadRequest {
 		t.Errorf("garbage: %d %s", a.Code, a.Body)
 	}
+}
+
+func TestALiftedAllowlistIsNotJudgedForAQuarterOfAnHour(t *testing.T) {
+	storetest.OnBothEngines(t, testALiftedAllowlistIsNotJudgedForAQuarterOfAnHour)
+}
+
+func testALiftedAllowlistIsNotJudgedForAQuarterOfAnHour(t *testing.T, on storetest.Engine) {
+	h := newHouse(t, on)
+	h.changeSettings(func(s *store.Settings) { s.Allowlist = store.Allowlist{Enabled: true, Console: true, Mobile: true} })
+	h.wantAnswer("CHAT", byID, policy.ReasonIPUnknown)
+	now := h.now()
+	h.update(func(tx store.Tx) error {
+		err := store.BreakGlasses.Put(tx, &store.BreakGlass{Control: store.ControlAllowlist, By: "operator:tess", Created: now, Until: now.Add(store.MaxBreakGlass), Expires: now.Add(time.Hour)})
+		if err != nil {
+			return err
+		}
+		return site.Changed(tx)
+	})
+	h.wantAnswer("CHAT", byID, policy.ReasonAllowed)
+	h.clock.Add(int64(store.MaxBreakGlass))
+	h.wantAnswer("CHAT", byID, policy.ReasonIPUnknown)
 }
 
 func TestOnlyTheSitesOwnBackendsAreAnswered(t *testing.T) {
