@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 )
@@ -78,12 +79,24 @@ type auditCommands struct {
 	Export   auditExport   `cmd:"" help:"Write the records as JSON Lines."`
 }
 
-type auditVerify struct{}
+type auditVerify struct {
+	Checkpoints string `help:"Checkpoint file that was kept elsewhere, to compare with in place of the house's own." placeholder:"FILE"`
+}
 
-// Run verifies the audit log.
-func (*auditVerify) Run(ctx context.Context, t *terminal, of *auditCommands) error {
+// Run verifies the audit log. The kept file is read here, so that it may lie
+// where the server may not look, and nothing is written to it.
+func (c *auditVerify) Run(ctx context.Context, t *terminal, of *auditCommands) error {
 	var raw json.RawMessage
-	if err := operate(ctx, t, of.Settings, false, request{op: "audit/verify", in: map[string]any{"site": of.On.Site}, out: &raw}); err != nil {
+	r := request{op: "audit/verify", in: map[string]any{"site": of.On.Site, "checkpoints": c.Checkpoints != ""}, out: &raw}
+	if c.Checkpoints != "" {
+		file, err := os.Open(c.Checkpoints)
+		if err != nil {
+			return usagef("%s", plainFileError(err))
+		}
+		defer file.Close()
+		r.body = file
+	}
+	if err := operate(ctx, t, of.Settings, false, r); err != nil {
 		return err
 	}
 	var report struct {

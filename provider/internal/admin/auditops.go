@@ -2,17 +2,31 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 )
 
+type verifyAuditInput struct {
+	Site        string `json:"site"`
+	Checkpoints bool   `json:"checkpoints"` // the body is a checkpoint file that was kept elsewhere
+}
+
 // verifyAudit recomputes the site's chain and names the first bad position.
-func (a *Admin) verifyAudit(ctx context.Context, in siteInput, c *call) (any, error) {
+func (a *Admin) verifyAudit(ctx context.Context, in verifyAuditInput, c *call) (any, error) {
 	if _, err := a.site(ctx, in.Site); err != nil {
 		return nil, err
 	}
-	report, err := a.Audit.Verify(ctx, in.Site, func(done uint64) { c.Progress("verifying records", int64(done), 0) })
+	progress := func(done uint64) { c.Progress("verifying records", int64(done), 0) }
+	verify := func() (audit.Report, error) { return a.Audit.Verify(ctx, in.Site, progress) }
+	if in.Checkpoints {
+		verify = func() (audit.Report, error) { return a.Audit.VerifyAgainst(ctx, in.Site, c.Body, progress) }
+	}
+	report, err := verify()
+	if errors.Is(err, audit.ErrNoCheckpoint) {
+		return nil, usage("%v", err)
+	}
 	if err != nil {
 		return nil, err
 	}

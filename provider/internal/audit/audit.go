@@ -26,9 +26,13 @@ import (
 // ErrFilter is a filter for Export or Search that makes no sense.
 var ErrFilter = errors.New("bad filter of the audit log")
 
+// ErrNoCheckpoint is a checkpoint file that proves nothing.
+var ErrNoCheckpoint = errors.New("the file holds no checkpoint")
+
 // Errors are this package's rows of the error table.
 var Errors = []web.ErrorRow{
 	{Err: ErrFilter, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
+	{Err: ErrNoCheckpoint, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
 }
 
 // Event is something that happened.

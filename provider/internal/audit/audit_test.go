@@ -245,13 +245,13 @@ func TestAHundredWritersAndASealerLoseNothing(t *testing.T) {
 	racing(t, newHouse(t), 100)
 }
 
-func TestEightWritersAndASealerLoseNothingOnPostgreSQL(t *testing.T) {
+func TestAHundredWritersAndASealerLoseNothingOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	engine, err := postgres.Open(t.Context(), postgres.Options{URL: storetest.Postgres(t), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	racing(t, furnished(t, houseOn(t, t.TempDir(), engine)), 8)
+	racing(t, furnished(t, houseOn(t, t.TempDir(), engine)), 100)
 }
 
 func racing(t *testing.T, h *house, writers int) {

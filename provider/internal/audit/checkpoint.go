@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -150,16 +151,19 @@ func appendLine(path string, line []byte) (err error) {
 }
 
 func (l *Log) lastCheckpoint(path string) (last checkpoint, err error) {
-	err = l.eachCheckpoint(path, func(_ int, c checkpoint, _ error) error {
-		last = c
-		return nil
+	err = l.withFile(func(file io.Reader) error {
+		return eachCheckpoint(file, path, func(_ int, c checkpoint, err error) error {
+			if err == nil {
+				last = c
+			}
+			return nil
+		})
 	})
 	return last, err
 }
 
-// eachCheckpoint calls f for the site's lines in order, and for lines that are
-// none. The last line may have been cut short by a crash: it is left out.
-func (l *Log) eachCheckpoint(path string, f func(line int, c checkpoint, err error) error) error {
+// withFile opens our own file; one that is not there yet is empty.
+func (l *Log) withFile(fn func(io.Reader) error) error {
 	file, err := os.Open(l.Checkpoints)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -168,11 +172,27 @@ func (l *Log) eachCheckpoint(path string, f func(line int, c checkpoint, err err
 		return fmt.Errorf("audit checkpoints: %w", err)
 	}
 	defer file.Close()
-	r := bufio.NewReaderSize(file, 4096)
+	return fn(file)
+}
+
+// maxCheckpoint is more than a line can have, in bytes.
+const maxCheckpoint = 16 << 10
+
+// eachCheckpoint calls f for the site's lines in order, and for lines that are
+// none. The last line may have been cut short by a crash: it is left out.
+func eachCheckpoint(file io.Reader, path string, f func(line int, c checkpoint, err error) error) error {
+	r := bufio.NewReaderSize(file, maxCheckpoint)
 	for n := 1; ; n++ {
-		line, err := r.ReadBytes('\n')
+		line, err := r.ReadSlice('\n')
+		for err != nil && errors.Is(err, bufio.ErrBufferFull) { // no line of ours: all of it is one
+			line = nil
+			_, err = r.ReadSlice('\n')
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
-			return nil //nolint:nilerr // the end, or a line without one
+			return fmt.Errorf("audit checkpoints: %w", err)
 		}
 		var c checkpoint
 		err = json.Unmarshal(line, &c)
@@ -184,20 +204,29 @@ func (l *Log) eachCheckpoint(path string, f func(line int, c checkpoint, err err
 	}
 }
 
-// checkpoints reads the site's lines; of those that a restore has overtaken it
-// leaves out the ones beyond it.
+// checkpoints reads the site's lines from our own file.
 func (l *Log) checkpoints(ctx context.Context, path string) (points []checkpoint, problem *Problem, err error) {
 	if l.Checkpoints == "" {
 		return nil, nil, nil
 	}
+	err = l.withFile(func(file io.Reader) error {
+		points, problem, err = l.readCheckpoints(ctx, path, file)
+		return err
+	})
+	return points, problem, err
+}
+
+// readCheckpoints reads the site's lines; of those that a restore has overtaken it
+// leaves out the ones beyond it.
+func (l *Log) readCheckpoints(ctx context.Context, path string, file io.Reader) (points []checkpoint, problem *Problem, err error) {
 	private, err := l.checkpointKey(ctx, path)
 	if err != nil {
 		return nil, nil, err
 	}
 	public := private.Public().(ed25519.PublicKey)
-	err = l.eachCheckpoint(path, func(line int, c checkpoint, err error) error {
+	err = eachCheckpoint(file, path, func(line int, c checkpoint, err error) error {
 		if err != nil { // half a line, from a crash
-			return nil
+			return ctx.Err()
 		}
 		if !c.valid(public) {
 			if problem == nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -82,11 +83,35 @@ type verifier struct {
 // that it could not be done, not that something is wrong. progress, which may be
 // nil, is told how many entries have been seen.
 func (l *Log) Verify(ctx context.Context, path string, progress func(done uint64)) (Report, error) {
-	key, err := l.Keys.Secret(ctx, path, keys.SecretAudit)
+	points, problem, err := l.checkpoints(ctx, path)
 	if err != nil {
 		return Report{}, err
 	}
-	points, problem, err := l.checkpoints(ctx, path)
+	return l.verify(ctx, path, points, problem, progress)
+}
+
+// MaxCheckpoints is the most that VerifyAgainst reads, in bytes.
+const MaxCheckpoints = 256 << 20
+
+// VerifyAgainst is Verify with a checkpoint file that was kept elsewhere in place
+// of our own. One without a checkpoint of the site proves nothing and is
+// ErrNoCheckpoint.
+func (l *Log) VerifyAgainst(ctx context.Context, path string, kept io.Reader, progress func(done uint64)) (Report, error) {
+	limited := &io.LimitedReader{R: kept, N: MaxCheckpoints + 1}
+	points, problem, err := l.readCheckpoints(ctx, path, limited)
+	switch {
+	case err != nil:
+		return Report{}, err
+	case limited.N <= 0:
+		return Report{}, fmt.Errorf("%w: it has more than %d MiB", ErrNoCheckpoint, MaxCheckpoints>>20)
+	case len(points) == 0 && problem == nil:
+		return Report{}, fmt.Errorf("%w of the site /%s", ErrNoCheckpoint, path)
+	}
+	return l.verify(ctx, path, points, problem, progress)
+}
+
+func (l *Log) verify(ctx context.Context, path string, points []checkpoint, problem *Problem, progress func(uint64)) (Report, error) {
+	key, err := l.Keys.Secret(ctx, path, keys.SecretAudit)
 	if err != nil {
 		return Report{}, err
 	}
