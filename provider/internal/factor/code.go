@@ -34,7 +34,7 @@ func (x *Factors) CheckCode(_ context.Context, tx store.Tx, _ *site.Site, agent 
 		return Proof{}, err
 	}
 	if len(tries.Wrong) >= MaxWrongCodes {
-		return Proof{Reason: ReasonWait, Wait: time.UnixMilli(tries.Wrong[0]).Add(CodeWindow).Sub(now)}, nil
+		return Proof{Reason: ReasonWait, Wait: CodeWindow - time.Duration(now.UnixMilli()-tries.Wrong[0])*time.Millisecond}, nil
 	}
 	p, err := x.code(tx, agent.ID, typed, now)
 	if err != nil || p.OK {

@@ -219,11 +219,15 @@ func actor(agentID string, by []audit.Ref) audit.Ref {
 // cleanName is a name as it is kept; empty is allowed.
 func cleanName(name string) (string, error) {
 	name = strings.TrimSpace(name)
-	if utf8.RuneCountInString(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if utf8.RuneCountInString(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, invisible) {
 		return "", ErrName
 	}
 	return name, nil
 }
+
+// invisible characters are refused, but for the two that join letters or keep
+// them apart: some scripts cannot be written without.
+func invisible(r rune) bool { return !unicode.IsPrint(r) && r != '\u200c' && r != '\u200d' }
 
 func randomText(bytes int) string {
 	b := make([]byte, bytes)

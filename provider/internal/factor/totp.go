@@ -67,7 +67,7 @@ func (x *Factors) makeRoom(tx store.Tx, agentID, owner string) error {
 func drawn(id string, s *site.Site, agent store.Agent, seed []byte) (Enrolment, error) {
 	uri := mfa.URI(s.Settings.Name, agent.Email, seed)
 	qr, err := mfa.QR(uri)
-	return Enrolment{ID: id, URI: uri, QR: template.URL(qr), Seed: mfa.SeedText(seed)}, err //nolint:gosec // a picture that we drew
+	return Enrolment{ID: id, URI: uri, QR: template.URL(qr), Seed: mfa.SeedText(seed)}, err
 }
 
 // Enrolling shows what BeginTOTP began once more, after a wrong code, to the
