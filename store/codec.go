@@ -101,6 +101,7 @@ func absentIf(t reflect.Type, options string) (absent func(reflect.Value) bool, 
 var (
 	timeType  = reflect.TypeFor[time.Time]()
 	bytesType = reflect.TypeFor[[]byte]()
+	rawType   = reflect.TypeFor[json.RawMessage]()
 	asJSON    = way{(*packer).anyField, (*unpacker).anyField}
 )
 
@@ -114,6 +115,9 @@ func has[I any](t reflect.Type) bool {
 func wayOf(t reflect.Type, depth int) way {
 	if t == timeType {
 		return way{(*packer).timeField, (*unpacker).timeField}
+	}
+	if t == rawType {
+		return way{(*packer).rawField, (*unpacker).rawField}
 	}
 	if has[json.Marshaler](t) || has[json.Unmarshaler](t) || has[encoding.TextMarshaler](t) || has[encoding.TextUnmarshaler](t) {
 		return asJSON

@@ -40,7 +40,7 @@ func (c *codec) find(u *unpacker, from int) (int, bool) {
 	return c.index(name), ok && plainText(name)
 }
 
-// skip takes a value that nobody knows.
+// skip takes a value that nobody knows, and leaves its JSON in u.out.
 func (u *unpacker) skip() bool {
 	u.out = u.out[:0]
 	return u.value(1) && json.Valid(u.out)
@@ -59,6 +59,14 @@ func (u *unpacker) begins(tag byte) bool {
 func (u *unpacker) anyField(v reflect.Value) bool {
 	u.out = u.out[:0]
 	return u.value(1) && json.Unmarshal(u.out, v.Addr().Interface()) == nil
+}
+
+func (u *unpacker) rawField(v reflect.Value) bool {
+	if !u.skip() {
+		return false
+	}
+	v.SetBytes(bytes.Clone(u.out))
+	return true
 }
 
 func (u *unpacker) stringField(v reflect.Value) bool {

@@ -35,6 +35,24 @@ func (p *packer) anyField(v reflect.Value) bool {
 	if err != nil {
 		return false
 	}
+	return p.nested(text)
+}
+
+// rawField writes JSON that is as json.Marshal would leave it without a copy.
+func (p *packer) rawField(v reflect.Value) bool {
+	text := v.Bytes()
+	for _, c := range text {
+		if c <= ' ' || c > '~' || c == '<' || c == '>' || c == '&' {
+			return p.anyField(v)
+		}
+	}
+	if !json.Valid(text) {
+		return p.anyField(v)
+	}
+	return p.nested(text)
+}
+
+func (p *packer) nested(text []byte) bool {
 	inner := packer{in: text, out: p.out}
 	ok := inner.value(1) && inner.at == len(text)
 	p.out = inner.out

@@ -68,11 +68,22 @@ func (t Table[T]) Has(tx Tx, key string) (bool, error) {
 
 // Create writes a record that must not exist yet; ErrExists if it does.
 func (t Table[T]) Create(tx Tx, rec *T) error {
-	found, err := t.Has(tx, t.Key(rec))
+	key := t.Key(rec)
+	if key == "" {
+		return fmt.Errorf("%s: %w", t.Kind, ErrNoKey)
+	}
+	_, err := getExpired(tx, t.Kind, []byte(key))
+	if errors.Is(err, ErrNotFound) {
+		return t.write(tx, key, rec, nil)
+	}
 	if err != nil {
 		return err
 	}
-	if found {
+	live, err := t.Has(tx, key)
+	if err != nil {
+		return err
+	}
+	if live {
 		return fmt.Errorf("%s: %w", t.Kind, ErrExists)
 	}
 	return t.Put(tx, rec)
@@ -159,6 +170,28 @@ func (t Table[T]) Delete(tx Tx, key string) error {
 
 // Keys yields the primary keys of the live records that have this lookup value.
 func (t Table[T]) Keys(tx Tx, lookup, value string) iter.Seq2[string, error] {
+	if t.Expires == nil {
+		return t.followed(tx, lookup, value)
+	}
+	return func(yield func(string, error) bool) {
+		for key, err := range t.followed(tx, lookup, value) {
+			live := false
+			if err == nil {
+				live, err = t.Has(tx, key)
+			}
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if live && !yield(key, nil) {
+				return
+			}
+		}
+	}
+}
+
+// followed yields the keys that the lookup names; their records may have expired.
+func (t Table[T]) followed(tx Tx, lookup, value string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		from := lookupKey(value, "")
 		to := append([]byte(value), 1)
@@ -167,18 +200,7 @@ func (t Table[T]) Keys(tx Tx, lookup, value string) iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
-			key := string(item.Key[len(from):])
-			if t.Expires != nil {
-				live, err := t.Has(tx, key)
-				if err != nil {
-					yield("", err)
-					return
-				}
-				if !live {
-					continue
-				}
-			}
-			if !yield(key, nil) {
+			if !yield(string(item.Key[len(from):]), nil) {
 				return
 			}
 		}
@@ -197,12 +219,12 @@ func (t Table[T]) Find(tx Tx, lookup, value string) (T, error) {
 // List yields the records with this lookup value, in key order.
 func (t Table[T]) List(tx Tx, lookup, value string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for key, err := range t.Keys(tx, lookup, value) {
+		for key, err := range t.followed(tx, lookup, value) {
 			var rec T
 			if err == nil {
 				rec, err = t.Get(tx, key)
 			}
-			if errors.Is(err, ErrNotFound) { // the record expired a moment before its lookup
+			if errors.Is(err, ErrNotFound) { // it has expired
 				continue
 			}
 			if !yield(rec, err) || err != nil {
