@@ -95,7 +95,7 @@ var Codes = Table[Code]{Kind: "code", Key: func(c *Code) string { return c.Hash 
 // Grant is a token family: what a redeemed code became. With a refresh token,
 // Generation counts its rotations; only hashes of the tokens are here.
 type Grant struct {
-	ID string `json:"id"` // 128 bits of a hash of the code, base64url; each jti begins with it
+	ID string `json:"id"` // of the code: its time and 88 bits of its hash, base64url; each jti begins with it
 	Authorization
 	Generation  uint32    `json:"generation"`
 	Current     []byte    `json:"current,omitempty"`  // SHA-256 of the live refresh token

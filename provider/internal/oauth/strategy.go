@@ -21,7 +21,8 @@ const (
 
 var errNotAsked = errors.New("fosite validates no token here")
 
-// codeStrategy makes codes of 256 random bits; only their hashes are stored.
+// codeStrategy makes codes of the time and 256 random bits; only their hashes are
+// stored.
 type codeStrategy struct{}
 
 // AuthorizeCodeSignature is the key of the code's record.
@@ -30,8 +31,8 @@ func (codeStrategy) AuthorizeCodeSignature(_ context.Context, code string) strin
 }
 
 // GenerateAuthorizeCode makes a code and its key.
-func (codeStrategy) GenerateAuthorizeCode(context.Context, fosite.Requester) (code, signature string, err error) {
-	code = codePrefix + randomToken(32)
+func (codeStrategy) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (code, signature string, err error) {
+	code = makeCode(exchangeFrom(ctx).now)
 	return code, hashToken(code), nil
 }
 

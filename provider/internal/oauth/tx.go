@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -156,12 +155,6 @@ func reasonOf(err error) string {
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
-}
-
-// grantID makes the family's ID of the code that it was bought with.
-func grantID(code string) string {
-	sum := sha256.Sum256([]byte("grant\x00" + code))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // loadAgent loads the agent that a code or family belongs to.

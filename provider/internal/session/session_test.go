@@ -209,14 +209,14 @@ func testASessionIsFoundByItsCookieOnly(t *testing.T, on storetest.Engine) {
 		t.Errorf("%+v", got)
 	}
 	c := b.cookies["__Host-session"]
-	if c == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || len(c.Value) != 43 || c.MaxAge != 24*3600 {
+	if c == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || len(c.Value) != 51 || c.MaxAge != 24*3600 {
 		t.Fatalf("%+v", b.cookies)
 	}
 	if c.Value == rec.Hash || strings.Contains(rec.Hash, c.Value) {
 		t.Error("the store holds the cookie's value")
 	}
 	for name, value := range map[string]string{
-		"the stored hash": rec.Hash, "the sid": rec.SID, "cut": c.Value[:42], "longer": c.Value + "A", "changed": "A" + c.Value[1:], "nothing": "", "1 MiB": strings.Repeat("A", 1<<20),
+		"the stored hash": rec.Hash, "the sid": rec.SID, "cut": c.Value[:50], "longer": c.Value + "A", "another time": "B" + c.Value[1:], "changed": c.Value[:20] + "__" + c.Value[22:], "nothing": "", "1 MiB": strings.Repeat("A", 1<<20),
 	} {
 		r := h.browser("").request()
 		r.Header.Set("Cookie", "__Host-session="+value)
