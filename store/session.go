@@ -57,6 +57,8 @@ type SignIn struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Remembered is Session's: a remembered device has stood in.
 	Remembered bool `json:"remembered,omitempty"`
+	// Skipped are the steps that were put off for this once.
+	Skipped []string `json:"skipped,omitempty"`
 }
 
 // SignIns holds the half-done ones.

@@ -23,6 +23,6 @@ func (t Table[T]) Expiring() bool { return t.Expires != nil }
 func Tables() []AnyTable {
 	return []AnyTable{
 		Activities, Agents, AllAttempts, AllFactorTries, AllSettings, AllSpent, AuditEntries, AuditHeads, AuditPersonals, Authenticators, BreakGlassCodes, BreakGlasses, Clients, Codes, Consents, Counters,
-		Departments, Devices, Enrolments, Grants, OpaqueTokens, RecoveryCodes, Restorations, Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
+		Departments, Devices, Enrolments, Grants, OpaqueTokens, Outbox, PasswordLinks, RecoveryCodes, Restorations, Revocations, Roles, Secrets, Sessions, SetUps, SignIns, SigningKeys, Sites, UnsealedAudits,
 	}
 }
