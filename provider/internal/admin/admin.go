@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
@@ -45,12 +47,17 @@ type Options struct {
 	Sessions  *session.Sessions
 	Passwords *password.Hasher
 	Rules     *password.Rules
+	Factors   *factor.Factors
+	Glass     *breakglass.Glass
 	Sealer    *store.Sealer
 	PublicURL string
 	Now       func() time.Time
 	// SetUpLink makes a one-time link to create the site's first administrator;
 	// empty if it has one.
 	SetUpLink func(ctx context.Context, path string) (string, error)
+	// InvitationLink makes a one-time link with which an agent chooses a password,
+	// and mails it if mail is set up: then url is empty. Nil: there are none.
+	InvitationLink func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, by audit.Ref) (url string, mailed bool, err error)
 }
 
 // Admin does what operators ask.
@@ -60,6 +67,12 @@ type Admin struct{ Options }
 func New(o Options) *Admin {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Factors == nil {
+		o.Factors = factor.New(factor.Options{Keys: o.Keys, Audit: o.Audit, Now: o.Now})
+	}
+	if o.Glass == nil {
+		o.Glass = breakglass.New(breakglass.Options{Store: o.Store, Sites: o.Sites, Audit: o.Audit, Now: o.Now})
 	}
 	return &Admin{o}
 }

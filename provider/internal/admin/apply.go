@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -335,14 +336,7 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 	if err := putAll(tx, store.Clients, p.clients); err != nil {
 		return err
 	}
-	for _, e := range p.agents {
-		if e.after == nil {
-			if _, err := a.Sessions.EndAll(ctx, tx, s, e.before.ID, "agent_deleted", operator(ctx)); err != nil {
-				return err
-			}
-		}
-	}
-	if err := putAll(tx, store.Agents, p.agents); err != nil {
+	if err := a.writeAgents(ctx, tx, s, p); err != nil {
 		return err
 	}
 	if err := a.follow(ctx, tx, s, p); err != nil {
@@ -354,6 +348,30 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 		}
 	}
 	return site.Changed(tx)
+}
+
+// writeAgents writes the agents and what belongs to them.
+func (a *Admin) writeAgents(ctx context.Context, tx store.Tx, s *site.Site, p *plan) error {
+	for _, e := range p.agents {
+		if e.after != nil {
+			continue
+		}
+		if _, err := a.Sessions.EndAll(ctx, tx, s, e.before.ID, "agent_deleted", operator(ctx)); err != nil {
+			return err
+		}
+		if err := factor.Delete(tx, e.before.ID); err != nil {
+			return err
+		}
+	}
+	if err := putAll(tx, store.Agents, p.agents); err != nil {
+		return err
+	}
+	for _, id := range sortedKeys(p.seeds) {
+		if _, err := a.Factors.ImportTOTP(ctx, tx, id, p.seeds[id], operator(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func putAll[T any](tx store.Tx, table store.Table[T], edits []edit[T]) error {

@@ -73,6 +73,8 @@ func (c checker) site(s *fileSite) {
 	unique(c, s.Agents, "agent", func(a *fileAgent) (line, string) { c.agent(a); return a.At, a.Email })
 	unique(c, s.Clients, "client", func(cl *fileClient) (line, string) { c.client(cl); return cl.At, strings.ToLower(cl.ID) })
 	c.passwordPolicy(s.PasswordPolicy)
+	c.twoFactor(s.TwoFactor)
+	c.sessions(s.Sessions)
 	c.lifetimes(s.Lifetimes)
 	c.allowlist(s.IPAllowlist)
 }
@@ -171,6 +173,7 @@ func (c checker) agent(a *fileAgent) {
 			c.faults.add(a.At, "agent %s: password_hash is not an argon2id, bcrypt or PBKDF2 hash in PHC or crypt form", a.Email)
 		}
 	}
+	c.totpSecret(a)
 	a.Roles, a.Departments = sorted(a.Roles), sorted(a.Departments)
 }
 
@@ -221,20 +224,6 @@ func (c checker) number(at line, field string, value *int, low, high int) {
 	if value != nil && (*value < low || *value > high) {
 		c.faults.add(at, "%s: %d is not between %d and %d", field, *value, low, high)
 	}
-}
-
-func (c checker) passwordPolicy(p *filePasswordPolicy) {
-	if p == nil {
-		return
-	}
-	c.number(p.At, "min_length", p.MinLength, policy.LeastPassword, policy.MostPassword)
-	c.number(p.At, "character_kinds", p.CharacterKinds, 0, 4)
-	c.number(p.At, "history", p.History, 0, policy.MostHistory)
-	c.number(p.At, "max_age_days", p.MaxAgeDays, 0, 3650)
-	c.number(p.At, "warn_days", p.WarnDays, 0, 365)
-	c.number(p.At, "max_changes_per_day", p.MaxChangesPerDay, 0, 1000)
-	c.number(p.At, "lock_after", p.LockAfter, 0, 1000)
-	c.number(p.At, "lock_minutes", p.LockMinutes, 0, 60*24*30)
 }
 
 func (c checker) lifetimes(l *fileLifetimes) {

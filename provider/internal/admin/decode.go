@@ -118,7 +118,7 @@ func (d decoder) value(n *yaml.Node, into reflect.Value, name string) {
 	}
 	switch target := into.Addr().Interface().(type) {
 	case **unsupported:
-		d.fault(n, "%s is not supported by this version; leave it out", name)
+		d.fault(n, "%s comes with a later version; leave it out until then", name)
 		return
 	case *secret:
 		if text, ok := d.text(n, name); ok {

@@ -149,11 +149,9 @@ func fileRoleOf(r store.Role) fileRole {
 func (f *fileSite) fillSettings(s *store.Settings) {
 	f.Name, f.Domains = &s.Name, s.Domains
 	f.Logo, f.Color = orNil(s.Logo), orNil(s.Color)
-	p := &s.Password
-	f.PasswordPolicy = &filePasswordPolicy{
-		MinLength: &p.MinLength, CharacterKinds: &p.CharacterKinds, RefuseNames: &p.RefuseNames, RefuseCommon: &p.RefuseCommon, History: &p.History,
-		MaxAgeDays: &p.MaxAgeDays, WarnDays: &p.WarnDays, MaxChangesPerDay: &p.MaxChangesPerDay, LockAfter: &p.LockAfter, LockMinutes: &p.LockMinutes,
-	}
+	f.PasswordPolicy = filePasswordPolicyOf(&s.Password)
+	f.TwoFactor = &fileTwoFactor{RequiredRoles: s.TwoFactor.RequiredRoles, GraceDays: &s.TwoFactor.GraceDays, RememberDays: &s.TwoFactor.RememberDays}
+	f.Sessions = &fileSessions{MaxAtOnce: &s.Sessions.MaxAtOnce}
 	l := &s.Allowlist
 	f.IPAllowlist = &fileAllowlist{Enabled: &l.Enabled, Console: &l.Console, Mobile: &l.Mobile}
 	for _, e := range l.Entries {

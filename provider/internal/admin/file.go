@@ -25,13 +25,14 @@ type fileSite struct {
 	Roles          []fileRole          `yaml:"roles,omitempty"`
 	Departments    []fileDepartment    `yaml:"departments,omitempty"`
 	PasswordPolicy *filePasswordPolicy `yaml:"password_policy,omitempty"`
+	TwoFactor      *fileTwoFactor      `yaml:"two_factor,omitempty"`
+	Sessions       *fileSessions       `yaml:"sessions,omitempty"`
 	IPAllowlist    *fileAllowlist      `yaml:"ip_allowlist,omitempty"`
 	Resources      []fileResource      `yaml:"resources,omitempty"`
 	Lifetimes      *fileLifetimes      `yaml:"lifetimes,omitempty"`
 	Clients        []fileClient        `yaml:"clients,omitempty"`
 	Agents         []fileAgent         `yaml:"agents,omitempty"`
 
-	TwoFactor   *unsupported `yaml:"two_factor,omitempty"`
 	Connections *unsupported `yaml:"connections,omitempty"`
 	Visitors    *unsupported `yaml:"visitors,omitempty"`
 }
@@ -69,9 +70,9 @@ type fileAgent struct {
 	Departments   []string       `yaml:"departments,omitempty,flow"`
 
 	// These apply when the agent is made, never later.
-	Password     secret       `yaml:"password,omitempty"`
-	PasswordHash secret       `yaml:"password_hash,omitempty"`
-	TOTPSecret   *unsupported `yaml:"totp_secret,omitempty"`
+	Password     secret `yaml:"password,omitempty"`
+	PasswordHash secret `yaml:"password_hash,omitempty"`
+	TOTPSecret   secret `yaml:"totp_secret,omitempty"`
 }
 
 // fileClient has the names of RFC 7591 and our own.
@@ -119,17 +120,33 @@ type fileResource struct {
 }
 
 type filePasswordPolicy struct {
-	At               line  `yaml:"-"`
-	MinLength        *int  `yaml:"min_length,omitempty"`
-	CharacterKinds   *int  `yaml:"character_kinds,omitempty"`
-	RefuseNames      *bool `yaml:"refuse_names,omitempty"`
-	RefuseCommon     *bool `yaml:"refuse_common,omitempty"`
-	History          *int  `yaml:"history,omitempty"`
-	MaxAgeDays       *int  `yaml:"max_age_days,omitempty"`
-	WarnDays         *int  `yaml:"warn_days,omitempty"`
-	MaxChangesPerDay *int  `yaml:"max_changes_per_day,omitempty"`
-	LockAfter        *int  `yaml:"lock_after,omitempty"`
-	LockMinutes      *int  `yaml:"lock_minutes,omitempty"`
+	At                  line    `yaml:"-"`
+	Preset              *string `yaml:"preset,omitempty"` // what the other fields begin with; never exported
+	MinLength           *int    `yaml:"min_length,omitempty"`
+	MinLengthWithFactor *int    `yaml:"min_length_with_factor,omitempty"`
+	CharacterKinds      *int    `yaml:"character_kinds,omitempty"`
+	RefuseNames         *bool   `yaml:"refuse_names,omitempty"`
+	RefuseCommon        *bool   `yaml:"refuse_common,omitempty"`
+	CommonWhole         *bool   `yaml:"common_whole,omitempty"`
+	RefuseBreached      *bool   `yaml:"refuse_breached,omitempty"`
+	History             *int    `yaml:"history,omitempty"`
+	MaxAgeDays          *int    `yaml:"max_age_days,omitempty"`
+	WarnDays            *int    `yaml:"warn_days,omitempty"`
+	MaxChangesPerDay    *int    `yaml:"max_changes_per_day,omitempty"`
+	LockAfter           *int    `yaml:"lock_after,omitempty"`
+	LockMinutes         *int    `yaml:"lock_minutes,omitempty"`
+}
+
+type fileTwoFactor struct {
+	At            line     `yaml:"-"`
+	RequiredRoles []string `yaml:"required_roles,omitempty,flow"`
+	GraceDays     *int     `yaml:"grace_days,omitempty"`
+	RememberDays  *int     `yaml:"remember_days,omitempty"`
+}
+
+type fileSessions struct {
+	At        line `yaml:"-"`
+	MaxAtOnce *int `yaml:"max_at_once,omitempty"`
 }
 
 type fileAllowlist struct {

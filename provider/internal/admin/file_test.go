@@ -99,7 +99,7 @@ func TestEveryFaultIsNamedWithItsLine(t *testing.T) {
         - {ip: 010.0.0.1}
     resources: [{identifier: chat, scopes: [openid]}]
     connections: []
-    two_factor: {required_roles: [administrators]}
+    two_factor: {grace_days: -1}
   - path: Acme
 `, false)
 	want := []string{
@@ -114,7 +114,7 @@ func TestEveryFaultIsNamedWithItsLine(t *testing.T) {
 		`line 11: password must be a text: put it in quotes`,
 		`line 12: email is given twice, first in line 12`,
 		`line 12: agent eve@acme.example is named twice`,
-		`line 13: totp_secret is not supported by this version`,
+		`line 13: agent tom@acme.example: totp_secret has fewer than 128 random bits`,
 		`line 15: client desk: redirect_uris: "javascript:alert(1)" has the scheme javascript`,
 		`line 15: client desk: redirect_uris: "https://rp.example/cb" is named twice`,
 		`line 15: client desk: grant_types: "password" is not one of`,
@@ -127,8 +127,8 @@ func TestEveryFaultIsNamedWithItsLine(t *testing.T) {
 		`line 27: ip_allowlist:`,
 		`line 28: resource: the identifier "chat" is not an absolute URI`,
 		`line 28: resource chat: the scope "openid" is the protocol's own`,
-		`line 29: connections is not supported by this version`,
-		`line 30: two_factor is not supported by this version`,
+		`line 29: connections comes with a later version`,
+		`line 30: grace_days: -1 is not between 0 and 365`,
 		`line 31: site "Acme" is named twice, first in line 2`,
 		`line 31: path: a site's path`,
 	}

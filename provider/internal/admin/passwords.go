@@ -88,7 +88,7 @@ func hasFactor(tx store.Tx, agent *store.Agent) (bool, error) {
 	for _, err := range store.Authenticators.Keys(tx, "agent", agent.ID) {
 		return err == nil, err
 	}
-	return len(agent.TOTPSeed) > 0, nil
+	return false, nil
 }
 
 // patiently waits while sign-ins have the cores: they come first.
@@ -131,7 +131,7 @@ func (a *Admin) checkPasswords(ctx context.Context, file *siteFile, plans []*pla
 			if agent == nil || !f.Password.given() {
 				continue
 			}
-			who := password.WhoIs(agent, len(agent.TOTPSeed) > 0)
+			who := password.WhoIs(agent, f.TOTPSecret.given())
 			failed := policy.PasswordFailed(a.checkPassword(ctx, s, who, f.Password.reveal(), h))
 			switch {
 			case len(failed) == 0:

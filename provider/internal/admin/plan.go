@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/chatelaine-id/chatelaine/mfa"
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -33,6 +34,7 @@ type plan struct {
 	departments []edit[store.Department]
 	clients     []edit[store.Client]
 	agents      []edit[store.Agent]
+	seeds       map[string][]byte // of authenticator apps, by the id of an agent that is made
 }
 
 // current is what a site has, as far as a file can change it.
@@ -161,18 +163,14 @@ func (p planner) planSettings(out *plan) {
 	if f.Domains != nil {
 		after.Domains = f.Domains
 	}
-	if pp := f.PasswordPolicy; pp != nil {
-		to := &after.Password
-		set(&to.MinLength, pp.MinLength)
-		set(&to.CharacterKinds, pp.CharacterKinds)
-		set(&to.RefuseNames, pp.RefuseNames)
-		set(&to.RefuseCommon, pp.RefuseCommon)
-		set(&to.History, pp.History)
-		set(&to.MaxAgeDays, pp.MaxAgeDays)
-		set(&to.WarnDays, pp.WarnDays)
-		set(&to.MaxChangesPerDay, pp.MaxChangesPerDay)
-		set(&to.LockAfter, pp.LockAfter)
-		set(&to.LockMinutes, pp.LockMinutes)
+	if f.PasswordPolicy != nil {
+		f.PasswordPolicy.onto(&after.Password)
+	}
+	if f.TwoFactor != nil {
+		f.TwoFactor.onto(&after.TwoFactor)
+	}
+	if f.Sessions != nil {
+		set(&after.Sessions.MaxAtOnce, f.Sessions.MaxAtOnce)
 	}
 	if a := f.IPAllowlist; a != nil {
 		set(&after.Allowlist.Enabled, a.Enabled)
@@ -341,6 +339,7 @@ func (p planner) planAgents(out *plan) {
 		after := before
 		if !ok {
 			after = p.newAgent(f, out.settings.after.Domains)
+			out.seed(after.ID, f.TOTPSecret)
 		}
 		f.onto(&after)
 		if ok && !sameJSON(before, after) {
@@ -368,6 +367,15 @@ func (p planner) newAgent(f fileAgent, domains []string) store.Agent {
 		*p.warnings = append(*p.warnings, fmt.Sprintf("agent %s has no password yet: chatelaine agent set-password %s", f.Email, f.Email))
 	}
 	return a
+}
+
+func (p *plan) seed(agentID string, text secret) {
+	if seed, err := mfa.ParseSeed(text.reveal()); err == nil {
+		if p.seeds == nil {
+			p.seeds = map[string][]byte{}
+		}
+		p.seeds[agentID] = seed
+	}
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

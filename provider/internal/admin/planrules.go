@@ -42,6 +42,7 @@ func (p planner) checkAgents(out *plan) {
 	}
 	p.checkStillUsed(out)
 	p.checkAllowlistRoles(out, roles)
+	p.checkTwoFactor(out, roles)
 }
 
 func administers(a *store.Agent) bool {
