@@ -172,7 +172,7 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 func TestThePromisesAboutSecurityNameTestsThatExist(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder
-	for _, root := range []string{"../provider", "../store", "../policy", "../templates", "../cmd", "."} {
+	for _, root := range []string{"../provider", "../store", "../policy", "../templates", "../mfa", "../cmd", "."} {
 		_ = filepath.WalkDir(root, func(path string, _ fs.DirEntry, _ error) error {
 			if strings.HasSuffix(path, "_test.go") || strings.Contains(path, "storetest") && strings.HasSuffix(path, ".go") {
 				tests.WriteString(read(t, path))

@@ -34,7 +34,6 @@ type Agent struct {
 	// those of the last day matter.
 	PasswordSelfChanges []time.Time `json:"password_self_changes,omitempty"`
 	MustChangePassword  bool        `json:"must_change_password,omitempty"` // before anything is issued
-	TOTPSeed            []byte      `json:"totp_seed,omitempty"`            // sealed
 	// FactorGrace is when a role first demanded a second factor of this agent, at
 	// a sign-in: the days of grace count from it.
 	FactorGrace time.Time `json:"factor_grace,omitzero"`
@@ -62,9 +61,8 @@ type Address struct {
 // Agents are found by "email" (unique), "role", "department" and
 // "password_kind" (PasswordKind of the hash, for PasswordKinds).
 var Agents = Table[Agent]{
-	Kind:   "agent",
-	Key:    func(a *Agent) string { return a.ID },
-	Sealed: func(a *Agent) []*[]byte { return []*[]byte{&a.TOTPSeed} },
+	Kind: "agent",
+	Key:  func(a *Agent) string { return a.ID },
 	Lookups: []Lookup[Agent]{
 		{Name: "email", Values: func(a *Agent) []string { return []string{a.Email} }, Unique: true},
 		{Name: "role", Values: func(a *Agent) []string { return a.Roles }},

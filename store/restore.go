@@ -97,10 +97,10 @@ func transient() map[Kind]bool {
 			kinds[t.Name()] = true
 		}
 	}
-	for _, k := range []Kind{AllSpent.Kind, AllAttempts.Kind, Revocations.Kind} {
+	for _, k := range []Kind{AllSpent.Kind, AllAttempts.Kind, AllFactorTries.Kind, Revocations.Kind} {
 		kinds[k] = false
 	}
-	kinds[BreakGlassCodes.Kind] = true
+	kinds[BreakGlassCodes.Kind], kinds[RecoveryCodes.Kind] = true, true
 	return kinds
 }
 
