@@ -60,6 +60,10 @@ func furnish(t *testing.T, s store.Store, site string) {
 			store.OpaqueTokens.Put(tx, &store.OpaqueToken{Hash: "o", GrantID: "g", Expires: later}),
 			store.SignIns.Put(tx, &store.SignIn{ID: "i", Expires: later}),
 			store.SetUps.Put(tx, &store.SetUp{Expires: later}),
+			store.Authenticators.Put(tx, &store.Authenticator{ID: "phone", AgentID: "ana", Type: store.FactorTOTP, LastStep: 7}),
+			store.RecoveryCodes.Put(tx, &store.RecoverySet{AgentID: "ana", Hashes: [][]byte{make([]byte, 32)}}),
+			store.PasswordLinks.Put(tx, &store.PasswordLink{AgentID: "ana", Hash: "l", Expires: later}),
+			store.Outbox.Put(tx, &store.OutboxMail{ID: "m", Address: "a", Expires: later}),
 			store.AllSpent.Put(tx, &store.Spent{Key: "jti:x", Expires: later}),
 			store.AppendRevocation(tx, &store.Revocation{SID: "old", Expires: later}))
 	})
@@ -98,6 +102,10 @@ func TestARestoreRevivesNothingThatMayHaveEndedSince(t *testing.T) {
 			if err != nil || !client.NotBefore.Equal(now) {
 				t.Errorf("client %+v, %v", client, err)
 			}
+			phone, err := store.Authenticators.Get(tx, "phone")
+			if err != nil || phone.LastStep != now.Unix()/30+1 {
+				t.Errorf("a code of before the restore counts again: %+v, %v", phone, err)
+			}
 			if has, err := store.AllSpent.Has(tx, "jti:x"); err != nil || !has {
 				t.Errorf("what was spent came back as fresh: %v", err)
 			}
@@ -115,7 +123,7 @@ func TestARestoreRevivesNothingThatMayHaveEndedSince(t *testing.T) {
 			if len(feed) != 2 || !feed[1].All || feed[1].Sequence < 1<<32 {
 				t.Errorf("feed %+v", feed)
 			}
-			for _, kind := range []store.Kind{"session", "session/sid", "grant", "grant/agent", "code", "opaque-token", "opaque-token/grant", "sign-in", "set-up"} {
+			for _, kind := range []store.Kind{"session", "session/sid", "grant", "grant/agent", "code", "opaque-token", "opaque-token/grant", "sign-in", "set-up", "recovery-codes", "password-link", "password-link/hash", "outbox"} {
 				for item, err := range tx.Scan(kind, nil, nil) {
 					t.Errorf("%s %q came back, %v", kind, item.Key, err)
 				}

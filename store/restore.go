@@ -56,7 +56,8 @@ const (
 // Restore fills an empty store from a backup. Nothing comes back that could
 // have been spent, ended or revoked since: sessions, codes, token families,
 // opaque tokens, links and half-done sign-ins are left out, agents and clients
-// get a NotBefore of now, every counter jumps and the feed tells verifiers to
+// get a NotBefore of now, codes of authenticator apps count from the next step
+// on, every counter jumps and the feed tells verifiers to
 // refuse all older tokens. The whole backup is verified before a record is
 // written.
 func Restore(ctx context.Context, s Engine, sealer *Sealer, r io.ReadSeeker, now time.Time) (records int, err error) {
@@ -104,6 +105,10 @@ func transient() map[Kind]bool {
 	return kinds
 }
 
+// lastUsable is the latest step of RFC 6238 whose code may have been used by now,
+// by a clock that is a step ahead.
+func lastUsable(now time.Time) int64 { return now.Unix()/30 + 1 }
+
 type restorer struct {
 	s       Engine
 	now     time.Time
@@ -125,6 +130,8 @@ func (in *restorer) take(ctx context.Context, rec Record) (err error) {
 		rec.Value, err = changed(Agents, rec.Value, func(a *Agent) { a.NotBefore = in.now })
 	case Clients.Kind:
 		rec.Value, err = changed(Clients, rec.Value, func(c *Client) { c.NotBefore = in.now })
+	case Authenticators.Kind:
+		rec.Value, err = changed(Authenticators, rec.Value, func(a *Authenticator) { a.LastStep = max(a.LastStep, lastUsable(in.now)) })
 	case Counters.Kind:
 		rec.Value, err = changed(Counters, rec.Value, func(c *Counter) { c.Value += epochStep })
 	}
