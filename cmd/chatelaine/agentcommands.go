@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // onSite is the site that a command is about.
@@ -15,17 +16,21 @@ type onSite struct {
 }
 
 type agentCommands struct {
-	Settings    settingsFlags   `embed:""`
-	On          onSite          `embed:""`
-	List        agentList       `cmd:"" help:"List agents."`
-	Show        agentShow       `cmd:"" help:"Show one agent."`
-	Add         agentAdd        `cmd:"" help:"Add an agent; the password is read from standard input."`
-	Deactivate  agentDeactivate `cmd:"" help:"Keep an agent out and end their sessions."`
-	Activate    agentActivate   `cmd:"" help:"Let an agent in again."`
-	SetRoles    agentSetRoles   `cmd:"" help:"Give an agent these roles and no others."`
-	SetPassword agentPassword   `cmd:"" help:"Set a password, read from standard input; ends the agent's sessions."`
-	EndSessions agentEnd        `cmd:"" help:"End an agent's sessions and revoke their tokens."`
-	SetUpLink   agentSetUp      `cmd:"" help:"Make a new one-time link to create the first administrator."`
+	Settings     settingsFlags   `embed:""`
+	On           onSite          `embed:""`
+	List         agentList       `cmd:"" help:"List agents."`
+	Show         agentShow       `cmd:"" help:"Show one agent."`
+	Add          agentAdd        `cmd:"" help:"Add an agent; the password is read from standard input, or they are invited to choose one."`
+	Invite       agentInvite     `cmd:"" help:"Invite an agent to choose a password: by mail, or by a link that is printed."`
+	Unlock       agentUnlock     `cmd:"" help:"Let an agent try again who is locked after failed sign-ins."`
+	ResetFactors agentReset      `cmd:"" help:"Take away second factors that were lost; ends the agent's sessions."`
+	Deactivate   agentDeactivate `cmd:"" help:"Keep an agent out and end their sessions."`
+	Activate     agentActivate   `cmd:"" help:"Let an agent in again."`
+	SetRoles     agentSetRoles   `cmd:"" help:"Give an agent these roles and no others."`
+	SetPassword  agentPassword   `cmd:"" help:"Set a password, read from standard input; ends the agent's sessions."`
+	Sessions     agentSessions   `cmd:"" help:"List an agent's sessions."`
+	EndSessions  agentEnd        `cmd:"" help:"End an agent's sessions, or one, and revoke their tokens."`
+	SetUpLink    agentSetUp      `cmd:"" help:"Make a new one-time link to create the first administrator."`
 }
 
 type agentInfo struct {
@@ -38,6 +43,12 @@ type agentInfo struct {
 	HasPassword bool     `json:"has_password"`
 	Sessions    int      `json:"sessions"`
 	Created     string   `json:"created"`
+
+	TOTP        int        `json:"totp"`
+	Passkeys    int        `json:"passkeys"`
+	Codes       int        `json:"recovery_codes"`
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
+	InvitedTill *time.Time `json:"invited_until,omitempty"`
 }
 
 type agentList struct {
@@ -127,7 +138,7 @@ func (c *agentShow) Run(ctx context.Context, t *terminal, of *agentCommands) err
 	}
 	for _, row := range [][2]string{
 		{"email", a.Email}, {"id", a.ID}, {"name", dash(a.Name)}, {"roles", dash(strings.Join(a.Roles, ", "))}, {"departments", dash(strings.Join(a.Departments, ", "))},
-		{"state", activeWord(a.Active)}, {"password", yesNo(a.HasPassword)}, {"sessions", fmt.Sprint(a.Sessions)}, {"created", a.Created},
+		{"state", a.state()}, {"password", a.passwordWords()}, {"factors", factorWords(a.TOTP, a.Passkeys, a.Codes)}, {"sessions", fmt.Sprint(a.Sessions)}, {"created", a.Created},
 	} {
 		t.say("%-12s %s", row[0], row[1])
 	}
@@ -143,7 +154,7 @@ type agentAdd struct {
 	Name         string   `help:"The agent's name." placeholder:"TEXT"`
 	Role         []string `help:"Role to give (again for more)." default:"agents" placeholder:"KEY"`
 	Department   []string `help:"Department to join (again for more)." placeholder:"KEY"`
-	Passwordless bool     `name:"no-password" help:"Ask for no password: the agent cannot sign in with one yet."`
+	Passwordless bool     `name:"no-password" aliases:"invite" help:"Ask for no password: invite the agent to choose one."`
 }
 
 // Run adds an agent.
@@ -221,20 +232,6 @@ func endedWords(n int) string {
 		return "1 session ended"
 	}
 	return fmt.Sprintf("%d sessions ended", n)
-}
-
-type agentEnd struct{ agentShow }
-
-// Run ends an agent's sessions.
-func (c *agentEnd) Run(ctx context.Context, t *terminal, of *agentCommands) error {
-	var out struct {
-		Ended int `json:"ended"`
-	}
-	if err := operate(ctx, t, of.Settings, false, request{op: "agents/end-sessions", in: c.in(of), out: &out}); err != nil {
-		return err
-	}
-	t.say("%s", endedWords(out.Ended))
-	return nil
 }
 
 type agentSetUp struct{}

@@ -13,8 +13,9 @@ type commands struct {
 	CheckConfig checkConfigCommand `cmd:"" name:"check-config" help:"Check the settings and say where each comes from."`
 	Apply       applyCommand       `cmd:"" help:"Make sites what a site file says, or export one."`
 	Agent       agentCommands      `cmd:"" help:"List, add and change agents."`
+	BreakGlass  breakGlassCommands `cmd:"" name:"break-glass" help:"Let a shut-out administrator in: lift one control for some minutes."`
 	Client      clientCommands     `cmd:"" help:"List, add and change OAuth clients."`
-	Keys        keysCommands       `cmd:"" help:"List and rotate signing keys."`
+	Keys        keysCommands       `cmd:"" help:"List, rotate and withdraw signing keys."`
 	Audit       auditCommands      `cmd:"" help:"Verify and export the audit log."`
 	Backup      backupCommand      `cmd:"" help:"Write a backup of the whole store, also while it is served."`
 	Restore     restoreCommand     `cmd:"" help:"Make an empty store what a backup was; revives no token, session or link."`
@@ -29,7 +30,7 @@ func newCommands() *commands {
 		*f = newSettingsFlags()
 	}
 	for _, f := range []*settingsFlags{
-		&c.Apply.Settings, &c.Agent.Settings, &c.Client.Settings, &c.Keys.Settings, &c.Audit.Settings,
+		&c.Apply.Settings, &c.Agent.Settings, &c.BreakGlass.Settings, &c.Client.Settings, &c.Keys.Settings, &c.Audit.Settings,
 		&c.Backup.Settings, &c.Restore.Settings, &c.Check.Settings,
 	} {
 		*f = newSettingsFlags(storeSettings...)

@@ -15,6 +15,7 @@ type keysCommands struct {
 	On       onSite        `embed:""`
 	List     keysList      `cmd:"" help:"List signing keys."`
 	Rotate   keysRotate    `cmd:"" help:"Make a new signing key; the old one stays published while tokens of it live."`
+	Withdraw keysWithdraw  `cmd:"" help:"Take a signing key out of use at once, because somebody else may hold it."`
 	Master   masterCommand `cmd:"" name:"rotate-master" help:"Make a new master key and seal everything anew; needs the server stopped."`
 }
 
@@ -69,6 +70,21 @@ func (c *keysRotate) Run(ctx context.Context, t *terminal, of *keysCommands) err
 	for _, alg := range out.Rotated {
 		t.say("rotated %s: the new key is published now and signs once verifiers can have it", alg)
 	}
+	return nil
+}
+
+type keysWithdraw struct {
+	Alg string `help:"The key of this algorithm." enum:"ES256,RS256,EdDSA" required:"" placeholder:"ALG"`
+}
+
+// Run withdraws a signing key.
+func (c *keysWithdraw) Run(ctx context.Context, t *terminal, of *keysCommands) error {
+	if err := operate(ctx, t, of.Settings, false, request{op: "keys/withdraw", in: map[string]any{"site": of.On.Site, "alg": c.Alg}}); err != nil {
+		return err
+	}
+	t.say("the %s key is withdrawn and a new one signs from now on", c.Alg)
+	t.say("every token issued until now is void: backends that follow the revocation feed hear of it at once, agents' clients get new ones by their refresh tokens")
+	t.say("other verifiers fail on new tokens, and trust forged ones, until they fetch the keys again: within ten minutes, or restart them")
 	return nil
 }
 

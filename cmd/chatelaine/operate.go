@@ -35,8 +35,9 @@ type applied struct {
 		Site string `json:"site"`
 		Text string `json:"text"`
 	} `json:"changes"`
-	Warnings []string `json:"warnings"`
-	DryRun   bool     `json:"dry_run"`
+	Invitations []invitation `json:"invitations"`
+	Warnings    []string     `json:"warnings"`
+	DryRun      bool         `json:"dry_run"`
 }
 
 func (a applied) print(t *terminal) {
@@ -48,6 +49,9 @@ func (a applied) print(t *terminal) {
 			t.say("site /%s", site)
 		}
 		t.say("%s", c.Text)
+	}
+	for _, in := range a.Invitations {
+		in.print(t)
 	}
 	for _, w := range a.Warnings {
 		t.note("warning: %s", w)

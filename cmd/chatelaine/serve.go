@@ -156,6 +156,9 @@ func (s *server) apply(ctx context.Context, name string, raw []byte, prune bool)
 	for _, c := range out.Changes {
 		s.log.Info().Str("site", "/"+c.Site).Msg(c.Text)
 	}
+	for _, in := range out.Invitations { // links are for whoever sees this terminal, not for the log
+		in.print(s.t)
+	}
 	for _, w := range out.Warnings {
 		s.log.Warn().Msg(w)
 	}

@@ -56,8 +56,11 @@ type Options struct {
 	// empty if it has one.
 	SetUpLink func(ctx context.Context, path string) (string, error)
 	// InvitationLink makes a one-time link with which an agent chooses a password,
-	// and mails it if mail is set up: then url is empty. Nil: there are none.
+	// and mails it if mail is set up. Nil: there are no invitations.
 	InvitationLink func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, by audit.Ref) (url string, mailed bool, err error)
+	// Notice tells an agent by mail what an operator has done, in the transaction;
+	// kind is one of templates.Notice…. Nil: no mail is sent.
+	Notice func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, kind string) error
 }
 
 // Admin does what operators ask.
@@ -74,7 +77,9 @@ func New(o Options) *Admin {
 	if o.Glass == nil {
 		o.Glass = breakglass.New(breakglass.Options{Store: o.Store, Sites: o.Sites, Audit: o.Audit, Now: o.Now})
 	}
-	return &Admin{o}
+	a := &Admin{o}
+	a.Keys.Observe(a.announceWithdrawal)
+	return a
 }
 
 // operations are all there are, by name.
@@ -89,7 +94,15 @@ func (a *Admin) operations() map[string]operation {
 		"agents/deactivate":     takes(a.deactivateAgent),
 		"agents/set-roles":      takes(a.setRoles),
 		"agents/set-password":   takes(a.setPassword),
+		"agents/invite":         takes(a.inviteAgent),
+		"agents/unlock":         takes(a.unlockAgent),
+		"agents/reset-factors":  takes(a.resetFactors),
+		"agents/sessions":       takes(a.listSessions),
 		"agents/end-sessions":   takes(a.endSessions),
+		"break-glass/status":    takes(a.breakGlassStatus),
+		"break-glass/lift":      takes(a.breakGlassLift),
+		"break-glass/end":       takes(a.breakGlassEnd),
+		"break-glass/codes":     takes(a.breakGlassCodes),
 		"clients/list":          takes(a.listClients),
 		"clients/show":          takes(a.showClient),
 		"clients/add":           takes(a.addClient),
@@ -99,6 +112,7 @@ func (a *Admin) operations() map[string]operation {
 		"clients/delete":        takes(a.deleteClient),
 		"keys/list":             takes(a.listKeys),
 		"keys/rotate":           takes(a.rotateKeys),
+		"keys/withdraw":         takes(a.withdrawKeys),
 		"audit/verify":          takes(a.verifyAudit),
 		"audit/export":          takes(a.exportAudit),
 		"backup":                takes(a.backup),

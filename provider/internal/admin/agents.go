@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -20,6 +21,13 @@ type agentInfo struct {
 	HasPassword bool      `json:"has_password"`
 	Sessions    int       `json:"sessions"`
 	Created     time.Time `json:"created"`
+
+	// Only of one agent, not in lists.
+	TOTP         int       `json:"totp,omitempty"`
+	Passkeys     int       `json:"passkeys,omitempty"`
+	Codes        int       `json:"recovery_codes,omitempty"`
+	LockedUntil  time.Time `json:"locked_until,omitzero"`
+	InvitedUntil time.Time `json:"invited_until,omitzero"`
 }
 
 func infoOf(a *store.Agent) agentInfo {
@@ -95,25 +103,45 @@ func findAgent(tx store.Tx, typed string) (store.Agent, error) {
 }
 
 func (a *Admin) showAgent(ctx context.Context, in agentInput, _ *call) (any, error) {
-	if _, err := a.site(ctx, in.Site); err != nil {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
 		return nil, err
 	}
 	var info agentInfo
-	err := a.Store.View(ctx, in.Site, func(tx store.Tx) error {
+	err = a.Store.View(ctx, in.Site, func(tx store.Tx) error {
 		rec, err := findAgent(tx, in.Email)
 		if err != nil {
 			return err
 		}
 		info = infoOf(&rec)
-		for _, err := range store.Sessions.Keys(tx, "agent", rec.ID) {
-			if err != nil {
-				return err
-			}
-			info.Sessions++
-		}
-		return nil
+		return a.describe(tx, s, &rec, &info)
 	})
 	return info, err
+}
+
+// describe adds what is kept beside an agent.
+func (a *Admin) describe(tx store.Tx, s *site.Site, rec *store.Agent, info *agentInfo) error {
+	live, err := a.Sessions.List(tx, s, rec.ID)
+	if err != nil {
+		return err
+	}
+	held, err := a.Factors.Has(tx, rec.ID)
+	if err != nil {
+		return err
+	}
+	tries, err := a.failures(tx, rec)
+	if err != nil {
+		return err
+	}
+	info.Sessions, info.TOTP, info.Passkeys, info.Codes, info.LockedUntil = len(live), held.TOTP, held.Passkeys, held.Codes, tries.LockedUntil
+	link, err := store.PasswordLinks.Get(tx, rec.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if link.Invites && a.Now().Before(link.Expires) {
+		info.InvitedUntil = link.Expires
+	}
+	return err
 }
 
 type addAgentInput struct {
@@ -189,23 +217,6 @@ type setRolesInput struct {
 
 func (a *Admin) setRoles(ctx context.Context, in setRolesInput, c *call) (any, error) {
 	return a.applyAgent(ctx, in.Site, fileAgent{Email: in.Email, Roles: orEmpty(in.Roles)}, mustExist, c)
-}
-
-func (a *Admin) endSessions(ctx context.Context, in agentInput, _ *call) (any, error) {
-	s, err := a.site(ctx, in.Site)
-	if err != nil {
-		return nil, err
-	}
-	var out ended
-	err = a.Store.Update(ctx, in.Site, func(tx store.Tx) error {
-		rec, err := findAgent(tx, in.Email)
-		if err != nil {
-			return err
-		}
-		out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "ended_by_operator", operator(ctx)) // audited there
-		return err
-	})
-	return out, err
 }
 
 // setUpLink answers with an empty URL if the site has an administrator.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
-	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -21,9 +21,10 @@ import (
 
 // Applied is what an operation changed.
 type Applied struct {
-	Changes  []SiteChange `json:"changes"`
-	Warnings []string     `json:"warnings,omitempty"`
-	DryRun   bool         `json:"dry_run,omitempty"`
+	Changes     []SiteChange `json:"changes"`
+	Invitations []Invitation `json:"invitations,omitempty"`
+	Warnings    []string     `json:"warnings,omitempty"`
+	DryRun      bool         `json:"dry_run,omitempty"`
 }
 
 // SiteChange is a Change, the site it is of, and the line that people read.
@@ -90,10 +91,14 @@ func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h h
 	}
 	for _, p := range plans {
 		out.add(p)
+		for _, agent := range p.toInvite() {
+			out.Invitations = append(out.Invitations, Invitation{Site: p.path, Email: agent.Email})
+		}
 	}
 	if h.dryRun || len(out.Changes) == 0 {
 		return out, nil
 	}
+	out.Invitations = nil // those that are made
 	hashes, err := a.hashAll(ctx, file, plans, c)
 	if err != nil {
 		return nil, err
@@ -102,9 +107,11 @@ func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h h
 		if p.empty() {
 			continue
 		}
-		if err := a.applySite(ctx, &file.Sites[i], p, hashes[i], h); err != nil {
+		invited, err := a.applySite(ctx, &file.Sites[i], p, hashes[i], h)
+		if err != nil {
 			return nil, fmt.Errorf("site %q: %w", "/"+p.path, err)
 		}
+		out.Invitations = append(out.Invitations, invited...)
 		if err := a.ensureKeys(ctx, p, out); err != nil {
 			return nil, fmt.Errorf("site %q: %w", "/"+p.path, err)
 		}
@@ -116,25 +123,27 @@ func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h h
 // ensureKeys makes the keys that the site's clients and resources ask for. One
 // that did not exist signs only when every verifier can know it.
 func (a *Admin) ensureKeys(ctx context.Context, p *plan, out *Applied) error {
-	algs := map[string]bool{}
-	for _, e := range p.clients {
-		if e.after != nil {
-			algs[e.after.IDTokenAlg] = true
-		}
-	}
-	for _, r := range p.settings.after.Resources {
-		algs[r.SigningAlg] = true
-	}
-	if !algs[keys.EdDSA] {
+	algs := wantedAlgs(p)
+	if len(algs) == 0 {
 		return nil
 	}
-	err := a.Keys.Ensure(ctx, p.path, keys.EdDSA)
+	err := a.Keys.Ensure(ctx, p.path, algs...)
 	var later *keys.NotYetActive
 	if errors.As(err, &later) {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("the EdDSA key is published now and signs from %s; until then the usual algorithms do", later.At.UTC().Format(time.RFC3339)))
 		return nil
 	}
 	return err
+}
+
+// wantedAlgs are those that a site has only on request.
+func wantedAlgs(p *plan) []string {
+	wanted := slices.ContainsFunc(p.settings.after.Resources, func(r store.Resource) bool { return r.SigningAlg == keys.EdDSA }) ||
+		slices.ContainsFunc(p.clients, func(e edit[store.Client]) bool { return e.after != nil && e.after.IDTokenAlg == keys.EdDSA })
+	if wanted {
+		return []string{keys.EdDSA}
+	}
+	return nil
 }
 
 // planAll plans every site from what the store has now.
@@ -172,7 +181,7 @@ func (a *Admin) planAll(ctx context.Context, file *siteFile, h how, warnings *[]
 		if err := h.exists(f, have); err != nil {
 			return nil, err
 		}
-		p := planner{f, have, h.prune, a.Now(), nil, &faults, warnings}.plan()
+		p := a.planner(f, have, h.prune, nil, &faults, warnings).plan()
 		p.fresh = !ok
 		plans = append(plans, p)
 	}
@@ -273,20 +282,21 @@ func firstOf[T any](e edit[T]) *T {
 // plan did not foresee.
 var errMoved = errors.New("somebody else changed this at the same time; run it again")
 
-func (a *Admin) applySite(ctx context.Context, f *fileSite, first *plan, hashes map[string]string, h how) error {
+func (a *Admin) applySite(ctx context.Context, f *fileSite, first *plan, hashes map[string]string, h how) (invited []Invitation, err error) {
 	if first.fresh {
 		if err := site.Create(ctx, a.Store, first.path, deref(f.Host), site.DefaultSettings(siteName(f)), a.Now()); err != nil {
-			return fmt.Errorf("make the site: %w", err)
+			return nil, fmt.Errorf("make the site: %w", err)
 		}
-		if err := a.Keys.Ensure(ctx, first.path); err != nil {
-			return fmt.Errorf("make its keys: %w", err)
+		if err := a.Keys.Ensure(ctx, first.path, wantedAlgs(first)...); err != nil {
+			return nil, fmt.Errorf("make its keys: %w", err)
 		}
 	}
 	s, err := a.Sites.Load(ctx, first.path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.Store.Update(ctx, first.path, func(tx store.Tx) error {
+	var done *plan
+	err = a.Store.Update(ctx, first.path, func(tx store.Tx) error {
 		have, err := loadCurrent(tx, f, h.prune)
 		if err != nil {
 			return err
@@ -295,18 +305,28 @@ func (a *Admin) applySite(ctx context.Context, f *fileSite, first *plan, hashes 
 			return err
 		}
 		var faults faultList
-		p := planner{f, have, h.prune, a.Now(), hashes, &faults, &[]string{}}.plan()
+		done = a.planner(f, have, h.prune, hashes, &faults, &[]string{}).plan()
 		if err := faults.err(); err != nil {
 			return err
 		}
-		for _, e := range p.agents {
+		for _, e := range done.agents {
 			if e.before == nil && needsHash(f, e.after.Email) && e.after.PasswordHash == "" {
 				return errMoved
 			}
 		}
-		p.fresh = first.fresh
-		return a.write(ctx, tx, s, p)
+		done.fresh = first.fresh
+		return a.write(ctx, tx, s, done)
 	})
+	if err != nil {
+		return nil, err
+	}
+	a.clearUp(ctx, done)
+	return done.invited, nil
+}
+
+// planner is a planner for one site, as things are now.
+func (a *Admin) planner(f *fileSite, have *current, prune bool, hashes map[string]string, faults *faultList, warnings *[]string) planner {
+	return planner{f, have, prune, a.InvitationLink != nil, a.Now(), hashes, faults, warnings}
 }
 
 func needsHash(f *fileSite, email string) bool {
@@ -347,20 +367,19 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 			return err
 		}
 	}
+	if err := forgetActivity(tx, p); err != nil {
+		return err
+	}
 	return site.Changed(tx)
 }
 
 // writeAgents writes the agents and what belongs to them.
 func (a *Admin) writeAgents(ctx context.Context, tx store.Tx, s *site.Site, p *plan) error {
 	for _, e := range p.agents {
-		if e.after != nil {
-			continue
-		}
-		if _, err := a.Sessions.EndAll(ctx, tx, s, e.before.ID, "agent_deleted", operator(ctx)); err != nil {
-			return err
-		}
-		if err := factor.Delete(tx, e.before.ID); err != nil {
-			return err
+		if e.after == nil {
+			if err := a.forgetAgent(ctx, tx, s, e.before); err != nil {
+				return err
+			}
 		}
 	}
 	if err := putAll(tx, store.Agents, p.agents); err != nil {
@@ -371,7 +390,7 @@ func (a *Admin) writeAgents(ctx context.Context, tx store.Tx, s *site.Site, p *p
 			return err
 		}
 	}
-	return nil
+	return a.inviteNew(ctx, tx, s, p)
 }
 
 func putAll[T any](tx store.Tx, table store.Table[T], edits []edit[T]) error {

@@ -18,7 +18,7 @@ func (a *Admin) follow(ctx context.Context, tx store.Tx, s *site.Site, p *plan) 
 		if e.before == nil || e.after == nil { // a removed one's sessions have ended before
 			continue
 		}
-		if err := a.Sessions.AgentChanged(ctx, tx, s, *e.before, *e.after); err != nil {
+		if err := a.agentChanged(ctx, tx, s, e.before, e.after); err != nil {
 			return err
 		}
 	}
@@ -87,4 +87,19 @@ func siteLosses(p *plan) []string {
 		}
 	}
 	return reasons
+}
+
+// agentChanged ends at once what a deactivated agent holds, and what would let
+// them in again without more than it takes now.
+func (a *Admin) agentChanged(ctx context.Context, tx store.Tx, s *site.Site, before, after *store.Agent) error {
+	if !after.Inactive || before.Inactive {
+		return a.Sessions.AgentChanged(ctx, tx, s, *before, *after)
+	}
+	if _, err := a.Sessions.EndAll(ctx, tx, s, after.ID, "deactivated", operator(ctx)); err != nil {
+		return err
+	}
+	if _, err := a.Factors.ForgetAll(ctx, tx, after.ID, operator(ctx)); err != nil {
+		return err
+	}
+	return store.PasswordLinks.Delete(tx, after.ID)
 }

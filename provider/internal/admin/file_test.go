@@ -215,7 +215,7 @@ func planFor(t *testing.T, text string, have *current, prune bool) (*plan, []str
 	if have == nil {
 		have = freshCurrent(&f.Sites[0])
 	}
-	p := planner{&f.Sites[0], have, prune, time.Unix(1_800_000_000, 0).UTC(), map[string]string{"ana@acme.example": "$hash"}, &faults, &warnings}
+	p := planner{&f.Sites[0], have, prune, false, time.Unix(1_800_000_000, 0).UTC(), map[string]string{"ana@acme.example": "$hash"}, &faults, &warnings}
 	out := p.plan()
 	for _, fault := range faults {
 		said = append(said, fault.String())
@@ -396,12 +396,12 @@ func FuzzSiteFiles(f *testing.F) {
 		for i := range file.Sites {
 			var wrong faultList
 			var warnings []string
-			p := planner{&file.Sites[i], freshCurrent(&file.Sites[i]), false, time.Unix(0, 0), nil, &wrong, &warnings}
+			p := planner{&file.Sites[i], freshCurrent(&file.Sites[i]), false, false, time.Unix(0, 0), nil, &wrong, &warnings}
 			out := p.plan()
 			if len(wrong) > 0 {
 				continue
 			}
-			again := planner{&file.Sites[i], applied(out), true, time.Unix(0, 0), nil, &wrong, &warnings}
+			again := planner{&file.Sites[i], applied(out), true, false, time.Unix(0, 0), nil, &wrong, &warnings}
 			if second := again.plan(); len(wrong) == 0 && !second.empty() {
 				t.Errorf("a second run changes %q", lines(second))
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/store"
 )
 
 func (a *Admin) listKeys(ctx context.Context, in siteInput, _ *call) (any, error) {
@@ -54,4 +56,25 @@ func (a *Admin) rotateKeys(ctx context.Context, in rotateKeysInput, _ *call) (an
 		return nil, usage("nothing to rotate: the site has no %s key that signs, or its rotation is under way", in.Alg)
 	}
 	return map[string]any{"rotated": done}, nil
+}
+
+// withdrawKeys is for a signing key that somebody else may hold.
+func (a *Admin) withdrawKeys(ctx context.Context, in rotateKeysInput, _ *call) (any, error) {
+	if _, err := a.site(ctx, in.Site); err != nil {
+		return nil, err
+	}
+	err := a.Keys.Withdraw(ctx, in.Site, in.Alg)
+	if errors.Is(err, keys.ErrNoKey) {
+		return nil, usage("the site has no %s key", in.Alg)
+	}
+	return struct{}{}, err
+}
+
+// announceWithdrawal tells verifiers, in the transaction that withdraws a key,
+// that no token of before counts: one that the key signed may be forged.
+func (a *Admin) announceWithdrawal(_ context.Context, tx store.Tx, c keys.Change) error {
+	if c.Action != "withdraw" {
+		return nil
+	}
+	return session.Announce(tx, a.Now(), store.Revocation{All: true, Reason: "key_withdrawn"})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
 )
 
 type setPasswordInput struct {
@@ -48,6 +49,15 @@ func (a *Admin) setPassword(ctx context.Context, in setPasswordInput, _ *call) (
 			return err
 		}
 		if out.Ended, err = a.Sessions.EndAll(ctx, tx, s, rec.ID, "password_set", operator(ctx)); err != nil {
+			return err
+		}
+		if _, err := a.Factors.ForgetAll(ctx, tx, rec.ID, operator(ctx)); err != nil {
+			return err
+		}
+		if err := store.PasswordLinks.Delete(tx, rec.ID); err != nil {
+			return err
+		}
+		if err := a.notify(ctx, tx, s, rec, templates.NoticePasswordReset); err != nil {
 			return err
 		}
 		return a.record(ctx, tx, audit.PasswordChange, audit.Ref{Type: "agent", ID: rec.ID}, Change{})

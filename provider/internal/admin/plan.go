@@ -35,6 +35,9 @@ type plan struct {
 	clients     []edit[store.Client]
 	agents      []edit[store.Agent]
 	seeds       map[string][]byte // of authenticator apps, by the id of an agent that is made
+	invites     bool              // agents that it makes without a password
+	passwords   map[string]bool   // e-mails of agents to whom the file gives one
+	invited     []Invitation      // set as the plan is written
 }
 
 // current is what a site has, as far as a file can change it.
@@ -52,6 +55,7 @@ type planner struct {
 	file     *fileSite
 	have     *current
 	prune    bool
+	invites  bool // agents that are made without a password
 	now      time.Time
 	hashes   map[string]string // by e-mail: hashes of the passwords of agents to be made
 	faults   *faultList
@@ -144,7 +148,7 @@ func siteName(f *fileSite) string {
 }
 
 func (p planner) plan() *plan {
-	out := &plan{path: deref(p.file.Path)}
+	out := &plan{path: deref(p.file.Path), invites: p.invites, passwords: map[string]bool{}}
 	p.planSettings(out)
 	p.planRoles(out)
 	p.planDepartments(out)
@@ -340,6 +344,7 @@ func (p planner) planAgents(out *plan) {
 		if !ok {
 			after = p.newAgent(f, out.settings.after.Domains)
 			out.seed(after.ID, f.TOTPSecret)
+			out.passwords[f.Email] = f.Password.given()
 		}
 		f.onto(&after)
 		if ok && !sameJSON(before, after) {
@@ -363,7 +368,7 @@ func (p planner) newAgent(f fileAgent, domains []string) store.Agent {
 	}
 	if f.Password.given() || f.PasswordHash.given() {
 		a.PasswordChanged = p.now
-	} else {
+	} else if !p.invites {
 		*p.warnings = append(*p.warnings, fmt.Sprintf("agent %s has no password yet: chatelaine agent set-password %s", f.Email, f.Email))
 	}
 	return a

@@ -28,10 +28,13 @@ const (
 	AgentUpdate     = "agent.update"
 	AgentDeactivate = "agent.deactivate"
 	AgentActivate   = "agent.activate"
+	AgentInvite     = "agent.invite"
+	AgentUnlock     = "agent.unlock"
 	AgentDelete     = "agent.delete"
 	AgentErase      = "agent.erase"
 	PasswordChange  = "password.change"
 	PasswordRehash  = "password.rehash"
+	PasswordForgot  = "password.forgot" // a link was sent
 
 	FactorAdd          = "factor.add"
 	FactorRemove       = "factor.remove"
@@ -67,6 +70,8 @@ const (
 	BreakGlassUse   = "break_glass.use" // an offline code, right or wrong
 	BreakGlassEnd   = "break_glass.end"
 	BreakGlassCodes = "break_glass.codes" // offline codes were made
+
+	MailFail = "mail.fail" // given up, or dropped
 
 	BackupMake    = "backup.make"
 	BackupRestore = "backup.restore"
