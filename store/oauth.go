@@ -122,7 +122,7 @@ var Grants = Table[Grant]{
 }
 
 // OpaqueToken is an access token for a resource that wants no JWT: its claims,
-// under the hex SHA-256 of the token.
+// under the first half of the SHA-256 of the token, base64url.
 type OpaqueToken struct {
 	Hash    string          `json:"hash"`
 	GrantID string          `json:"grant,omitempty"`

@@ -116,7 +116,7 @@ func (o *OAuth) opaque(ctx context.Context, s *site.Site, raw string) (*verified
 	var rec store.OpaqueToken
 	err := o.Store.View(ctx, s.Path, func(tx store.Tx) error {
 		var err error
-		rec, err = store.OpaqueTokens.Get(tx, hashToken(raw))
+		rec, err = store.OpaqueTokens.Get(tx, opaqueKey(raw))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

@@ -209,7 +209,7 @@ func testAnOpaqueTokenIsLookedUpByItsHash(t *testing.T, on storetest.Engine) {
 	claims, err := json.Marshal(h.claims(h.grant("CONF", "openid", "chat")))
 	h.ok(err)
 	raw := accessPrefix + randomToken(32)
-	rec := store.OpaqueToken{Hash: hashToken(raw), Claims: claims, Expires: h.now().Add(5 * time.Minute)}
+	rec := store.OpaqueToken{Hash: opaqueKey(raw), Claims: claims, Expires: h.now().Add(5 * time.Minute)}
 	h.update(func(tx store.Tx) error { return store.OpaqueTokens.Put(tx, &rec) })
 	h.wantActive("CHAT", raw, true)
 	h.wantActive("EVIL", raw, false)

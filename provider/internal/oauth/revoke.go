@@ -114,7 +114,7 @@ func (o *OAuth) revokeAccess(ctx context.Context, s *site.Site, client *store.Cl
 			return err
 		}
 		if !strings.Contains(raw, ".") {
-			if err := store.OpaqueTokens.Delete(tx, hashToken(raw)); err != nil {
+			if err := store.OpaqueTokens.Delete(tx, opaqueKey(raw)); err != nil {
 				return err
 			}
 		}

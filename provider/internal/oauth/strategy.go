@@ -67,7 +67,7 @@ func (t *tokenStrategy) GenerateAccessToken(ctx context.Context, _ fosite.Reques
 	resource := x.site.Resources[x.audience()]
 	if resource.AccessTokenFormat == "opaque" {
 		token = accessPrefix + randomToken(32)
-		x.fresh = &store.OpaqueToken{Hash: hashToken(token), Claims: payload, Expires: x.now.Add(accessLife(x.site))}
+		x.fresh = &store.OpaqueToken{Hash: opaqueKey(token), Claims: payload, Expires: x.now.Add(accessLife(x.site))}
 		if x.grant != nil {
 			x.fresh.GrantID = x.grant.ID
 		}

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -155,6 +156,14 @@ func reasonOf(err error) string {
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
+}
+
+// opaqueKey is the key under which an opaque token is kept, in its record, its
+// lookup and the expiry index: half of its hash. We made all the tokens there are, so
+// nobody looks for two of one key, and one of a given key takes 2^128 tries.
+func opaqueKey(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // loadAgent loads the agent that a code or family belongs to.
