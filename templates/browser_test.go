@@ -177,7 +177,7 @@ func (b *browser) handler(t *testing.T) http.Handler {
 			page = answer
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-bm9uY2U'; style-src 'self' 'nonce-bm9uY2U'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-bm9uY2U'; style-src 'self' 'nonce-bm9uY2U'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		if err := renderer.Render(w, page); err != nil {
 			t.Errorf("%s: %v", r.URL, err)
 		}
@@ -445,7 +445,7 @@ func targetsAreBigEnough(t *testing.T, b *browser) {
 			continue
 		}
 		b.open(t, "en", name)
-		for _, small := range eval[[]string](t, b, `[...document.querySelectorAll("input:not([type=hidden]), button, summary, .primary, .secondary, .foot a, .aside a")]
+		for _, small := range eval[[]string](t, b, `[...document.querySelectorAll("input:not([type=hidden]):not([type=checkbox]):not(.unseen), .check, select, button, summary, .primary, .secondary, .small-button, .foot a, .aside a, .rooms a, .more a")]
 			.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 48).map(e => e.outerHTML + " is " + e.getBoundingClientRect().height + " px high")`) {
 			t.Errorf("%s: %s", name, small)
 		}

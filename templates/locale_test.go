@@ -39,7 +39,7 @@ func TestEveryLocaleHasTheSameKeys(t *testing.T) {
 	}
 }
 
-var mention = regexp.MustCompile(`\{[a-z_]+\}|\(#[a-z_]+\)`)
+var mention = regexp.MustCompile(`\{[a-z_]+\}|\(#[a-z_]+\)|#`)
 
 // A translator who drops {client} would have people consent to nobody.
 func TestEveryLocaleMentionsTheSameNamesAndFields(t *testing.T) {
@@ -54,21 +54,44 @@ func TestEveryLocaleMentionsTheSameNamesAndFields(t *testing.T) {
 			t.Fatal(err)
 		}
 		for key, text := range w {
-			want, got := mention.FindAllString(english[key], -1), mention.FindAllString(text, -1)
-			slices.Sort(want)
-			slices.Sort(got)
+			want, got := mentions(english[key]), mentions(text)
 			if !slices.Equal(want, got) {
 				t.Errorf("%s: %s mentions %v, English mentions %v", tag, key, got, want)
 			}
-			if strings.ContainsAny(names.Replace(text), "{}") && names.Replace(text) == text {
+			late := strings.NewReplacer("{name}", "", "{date}", "", "{time}", "").Replace(text)
+			if strings.ContainsAny(names.Replace(late), "{}") && names.Replace(late) == late {
 				t.Errorf("%s: %s has braces that mean nothing: %s", tag, key, text)
 			}
-			if (strings.HasPrefix(key, "problem.") || strings.HasPrefix(key, "error.") || strings.HasPrefix(key, "scope.")) && strings.ContainsAny(text, "{}") {
-				t.Errorf("%s: %s is chosen when the page is shown and can't mention names", tag, key)
+			if (chosen(key) || late != text) && strings.ContainsAny(late, "{}") {
+				t.Errorf("%s: %s is chosen when the page is shown and can't mention what the source does", tag, key)
+			}
+			if forms := strings.Count(text, "|") + 1; key != "time.months" && forms != 1 && forms != len(numberForms[tag]) {
+				t.Errorf("%s: %s has %d forms for numbers, of %d", tag, key, forms, len(numberForms[tag]))
 			}
 		}
 	}
 }
+
+// mentions are the names and fields in a text, each once if it has forms for numbers.
+func mentions(text string) []string {
+	found := mention.FindAllString(text, -1)
+	slices.Sort(found)
+	if strings.Contains(text, "|") {
+		found = slices.Compact(found)
+	}
+	return found
+}
+
+// chosen reports whether code makes the key of what a caller passes.
+func chosen(key string) bool {
+	return slices.ContainsFunc([]string{"problem.", "error.", "scope.", "notice.", "activity.", "confirm.", "control.", "acr.", "password_rule.", "time.", "device."},
+		func(prefix string) bool { return strings.HasPrefix(key, prefix) }) || becauses.MatchString(key)
+}
+
+var becauses = regexp.MustCompile(`^new_password\.[a-z_]+\.(title|text)$`)
+
+// late are keys of words with a number or a day, which are put in when a page is shown.
+var late = regexp.MustCompile(`\{\{(?:count|dated) "([a-z_.]+)"`)
 
 // usedKeys are the keys that sources and code mention.
 func TestEveryKeyIsUsed(t *testing.T) {
@@ -82,10 +105,12 @@ func TestEveryKeyIsUsed(t *testing.T) {
 		for _, m := range marker.FindAllStringSubmatch(source, -1) {
 			used[m[2]] = true
 		}
+		for _, m := range late.FindAllStringSubmatch(source, -1) {
+			used[m[1]] = true
+		}
 	}
 	for key := range english {
-		chosen := strings.HasPrefix(key, "problem.") || strings.HasPrefix(key, "error.") || strings.HasPrefix(key, "scope.")
-		if !used[key] && !chosen {
+		if !used[key] && !chosen(key) {
 			t.Errorf("no page uses %s", key)
 		}
 	}

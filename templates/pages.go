@@ -16,18 +16,23 @@ type Frame struct {
 // LocaleLink leads to the same page in another language; see LocaleLinks.
 type LocaleLink struct{ Locale, URL string }
 
-// SignInPage asks for e-mail address and password.
-// Fields: email, password; button: continue.
+// SignInPage asks for e-mail address and password, or for a passkey.
+// Fields: email, password; credential, filled by script, in the form of the
+// passkey. Buttons: continue, passkey.
 type SignInPage struct {
 	Frame
-	Flow        string // sent back as the field flow, if set
-	Action      string // where the form goes
-	Email       string // what was typed, or login_hint
-	ClientName  string // the application one is signing in to; empty: not shown
-	Problem     string // key under problem.…; empty: none
-	Connections []ConnectionLink
-	ForgotURL   string // empty: not offered
-	CancelURL   string // back to the application without signing in; empty: not offered
+	Flow          string // sent back as the field flow, if set
+	Action        string // where the form goes
+	Email         string // what was typed, or login_hint
+	FixedEmail    bool   // somebody signs in again, and nobody else can
+	ClientName    string // the application one is signing in to; empty: not shown
+	Notice        string // key under notice.…: what has just been done; empty: none
+	Problem       string // key under problem.…; empty: none
+	Connections   []ConnectionLink
+	ForgotURL     string // empty: not offered
+	PasskeyURL    string // gives the options of navigator.credentials.get as JSON to a POST; empty: no passkeys
+	PasskeyAction string // where the passkey's answer goes
+	CancelURL     string // back to the application without signing in; empty: not offered
 }
 
 // ConnectionLink offers an agents' single sign-on, as a link with id connection-{ID}.
@@ -122,6 +127,7 @@ type HomePage struct {
 	Frame
 	AgentName  string // who is signed in; empty: nobody
 	SignInURL  string // empty: not offered
+	AccountURL string // one's own account; empty: not offered
 	SignOutURL string // empty: not offered
 	Discovery  string // URL of the discovery document; empty: not shown
 }

@@ -16,7 +16,7 @@ var marker = regexp.MustCompile(`\[\[(@?)([a-z0-9_.]+)\]\]`)
 // parse makes the page of that file in the language of these words.
 func parse(file string, w words) (*template.Template, error) {
 	tmpl := template.New("page").Funcs(functions(w))
-	for _, name := range []string{"layout.html", "parts.html", file + ".html"} {
+	for _, name := range append(around(file), file+".html") {
 		source, err := files.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -31,6 +31,21 @@ func parse(file string, w words) (*template.Template, error) {
 	}
 	return tmpl.Lookup("layout.html"), nil
 }
+
+// around are the sources that a page is shown within; later ones replace parts
+// of those before.
+func around(file string) []string {
+	switch {
+	case strings.HasPrefix(file, "account") || file == "confirm":
+		return []string{"layout.html", "parts.html", "forms.html", "frame.html"}
+	case slices.Contains(plain, file):
+		return []string{"layout.html", "parts.html"}
+	}
+	return []string{"layout.html", "parts.html", "forms.html"}
+}
+
+// plain pages have none of the parts in forms.html.
+var plain = []string{"consent", "error", "form_post", "home", "refused", "set_up", "set_up_done", "sign_out", "signed_out"}
 
 // bake puts the words and file names in their places.
 func bake(source string, w words) (string, error) {
@@ -61,6 +76,7 @@ var names = strings.NewReplacer(
 	"{site}", `<bdi>{{$.SiteName}}</bdi>`,
 	"{email}", `<b><bdi>{{$.Email}}</bdi></b>`,
 	"{min_length}", `{{$.MinLength}}`,
+	"{minutes}", `{{$.Minutes}}`,
 	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
 )
 
@@ -75,19 +91,39 @@ func markUp(text string) template.HTML {
 // functions are what sources may call.
 func functions(w words) template.FuncMap {
 	return template.FuncMap{
-		"problem":    func(key string) template.HTML { return w.say("problem."+key, "problem.unknown") },
-		"scope":      w.scope,
-		"errorTitle": func(p ErrorPage) template.HTML { return w.errorWords(p, ".title") },
-		"errorText":  func(p ErrorPage) template.HTML { return w.errorWords(p, ".text") },
-		"about":      about,
-		"concerns":   concerns,
-		"languages":  func(links []LocaleLink) template.HTML { return languages(w["locale"], links) },
-		"palette":    paletteOf,
-		"link":       link,
-		"outside":    outside,
-		"host":       host,
-		"picture":    picture,
-		"initial":    initial,
+		"problem": func(key string) template.HTML { return w.say("problem."+key, "problem.unknown") },
+		"notice":  func(key string) template.HTML { return w.say("notice."+key, "notice.done") },
+		"activity": func(l ActivityLine) template.HTML {
+			return w.say("activity."+l.Action+"."+l.Result, "activity."+l.Action, "activity.other")
+		},
+		"control": func(name string) template.HTML { return w.say("control."+name, "control.other") },
+		"acr":     func(name string) template.HTML { return w.say("acr." + name) },
+		"because": func(kind, part string) template.HTML {
+			return w.say("new_password."+kind+"."+part, "new_password.expired."+part)
+		},
+		"section":      func(p Page) string { return p.file() },
+		"rule":         w.rule,
+		"count":        w.count,
+		"confirm":      w.confirm,
+		"confirmTitle": w.confirmTitle,
+		"when":         w.when,
+		"day":          w.day,
+		"dated":        w.dated,
+		"device":       w.device,
+		"codesFile":    codesFile,
+		"otpauth":      otpauth,
+		"scope":        w.scope,
+		"errorTitle":   func(p ErrorPage) template.HTML { return w.errorWords(p, ".title") },
+		"errorText":    func(p ErrorPage) template.HTML { return w.errorWords(p, ".text") },
+		"about":        about,
+		"concerns":     concerns,
+		"languages":    func(links []LocaleLink) template.HTML { return languages(w["locale"], links) },
+		"palette":      paletteOf,
+		"link":         link,
+		"outside":      outside,
+		"host":         host,
+		"picture":      picture,
+		"initial":      initial,
 	}
 }
 
@@ -122,7 +158,7 @@ func (w words) errorWords(p ErrorPage, part string) template.HTML {
 }
 
 // kinds are the fields that a problem can be about; its key begins with one.
-var kinds = []string{"email", "name", "password", "confirm"}
+var kinds = []string{"email", "name", "given_name", "family_name", "password", "confirm", "current", "code", "control"}
 
 // concerns reports whether a problem is about the field of that kind.
 func concerns(kind, key string) bool { return strings.HasPrefix(key, kind+"_") }

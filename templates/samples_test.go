@@ -1,6 +1,9 @@
 package templates
 
-import "net/url"
+import (
+	"maps"
+	"net/url"
+)
 
 // frame is the frame of a made-up site's page in a locale.
 func testFrame(locale, path string) Frame {
@@ -13,7 +16,7 @@ func samples(locale string) map[string]Page {
 	at := func(path string) Frame { return testFrame(locale, path) }
 	colored := frame
 	colored.Color, colored.Base, colored.HelpURL, colored.PrivacyURL = "#7a2e8e", "/acme", "mailto:help@acme.example", "https://acme.example/privacy"
-	return map[string]Page{
+	pages := map[string]Page{
 		"sign_in":              SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk"},
 		"sign_in_wrong":        SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", Email: "raj@acme.example", Problem: "wrong_credentials", ForgotURL: "/forgot"},
 		"sign_in_known_email":  SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", Email: "raj@acme.example"},
@@ -38,6 +41,9 @@ func samples(locale string) map[string]Page {
 		"set_up_done":       SetUpDonePage{Frame: at("/set-up/t1"), Email: "ana@acme.example", SignInURL: "/"},
 		"form_post":         FormPostPage{Frame: at("/oauth/authorize"), Action: "https://desk.example/callback", ClientName: "Agent Desk", Fields: []Field{{"code", "SplxlOBeZQQYbYS6WxSbIA"}, {"state", "af0ifjsldkj"}}},
 		"home":              HomePage{Frame: at("/"), SignInURL: "/sign-in", Discovery: "https://id.acme.example/.well-known/openid-configuration"},
-		"home_signed_in":    HomePage{Frame: at("/"), AgentName: "Raj Patel", SignOutURL: "/oauth/logout"},
+		"home_signed_in":    HomePage{Frame: at("/"), AgentName: "Raj Patel", AccountURL: "/account", SignOutURL: "/oauth/logout"},
 	}
+	maps.Copy(pages, stepSamples(locale))
+	maps.Copy(pages, accountSamples(locale))
+	return pages
 }

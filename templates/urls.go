@@ -12,8 +12,10 @@ import (
 // Where a page sends people or their data, the scheme is checked here: what
 // html/template does with a bad one (#ZgotmplZ) would lose the data silently.
 
-func (Frame) check() error         { return nil }
-func (p SignInPage) check() error  { return local(p.Action) }
+func (Frame) check() error { return nil }
+func (p SignInPage) check() error {
+	return local(p.Action, p.PasskeyAction, p.PasskeyURL)
+}
 func (p ConsentPage) check() error { return local(p.Action) }
 func (p SignOutPage) check() error { return local(p.Action) }
 func (p SetUpPage) check() error   { return local(p.Action) }
@@ -24,12 +26,14 @@ func (p FormPostPage) check() error {
 	return nil
 }
 
-// local accepts a form action on this host: a path, or nothing (the page itself).
-func local(action string) error {
-	if action == "" || ours(action) {
-		return nil
+// local accepts addresses of forms on this host: a path, or nothing (the page itself).
+func local(actions ...string) error {
+	for _, action := range actions {
+		if action != "" && !ours(action) {
+			return fmt.Errorf("form action %q is not a path on this host", action)
+		}
 	}
-	return fmt.Errorf("form action %q is not a path on this host", action)
+	return nil
 }
 
 // ours reports whether s is an absolute path on this host, as browsers read it:
@@ -76,6 +80,24 @@ var imageData = regexp.MustCompile(`^data:image/(png|jpeg|webp|gif);base64,[A-Za
 // picture gives s back if it may be shown: our own, or inside the page already.
 func picture(s string) template.URL {
 	if ours(s) || imageData.MatchString(s) {
+		return template.URL(s)
+	}
+	return ""
+}
+
+// codesFile is a link that keeps recovery codes as a file, without asking anybody
+// for it.
+func codesFile(p RecoveryCodesPage) template.URL {
+	text := p.Text
+	if text == "" {
+		text = strings.Join(p.Codes, "\n") + "\n"
+	}
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(text))
+}
+
+// otpauth gives s back as a link if it leads to an authenticator app, else "".
+func otpauth(s string) template.URL {
+	if u, err := url.Parse(s); err == nil && u.Scheme == "otpauth" && u.Host == "totp" {
 		return template.URL(s)
 	}
 	return ""
