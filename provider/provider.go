@@ -10,7 +10,9 @@
 //	GET POST  /oauth/userinfo, /oauth/logout            oauth
 //	GET       /oauth/jwks                               oauth
 //	GET POST  /consent/{id}                             oauth
-//	GET POST  /sign-in/{id}, /set-up/{token}            signin
+//	GET POST  /sign-in/{id}, /set-up/{token}            signin: the steps of a sign-in, the first administrator
+//	GET POST  /forgot, /reset, /break-glass             signin: ways back in
+//	GET POST  /account…                                 account: an agent's own pages
 //	POST      /access/v1/evaluation                     access: one decision (AuthZEN)
 //	GET       /access/v1/revocations                    access: the feed
 //	GET       /static/…                                 templates
@@ -25,6 +27,7 @@ package provider
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,11 +41,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/access"
+	"github.com/chatelaine-id/chatelaine/provider/internal/account"
 	"github.com/chatelaine-id/chatelaine/provider/internal/admin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/mail"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
@@ -67,6 +72,7 @@ type Options struct {
 	Argon2   Argon2
 	Throttle Throttle
 	Breached Breached
+	Mail     Mail
 }
 
 // Argon2 is the cost of a password hash; zeros mean 19 MiB, 2 passes, 1 thread.
@@ -84,6 +90,19 @@ type Breached struct {
 	URL  string // of a service that five digits of a hash are appended to
 }
 
+// Mail says how mail is sent; without a URL and Deliver none is.
+type Mail struct {
+	URL        string         // smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465
+	From       string         // the sender's address, with or without a name
+	AllowPlain bool           // to servers off loopback without TLS; never with a password
+	RootCAs    *x509.CertPool // nil: the system's
+	// Deliver takes the mails in place of a server.
+	Deliver func(context.Context, Letter) error
+}
+
+// Letter is a mail, ready to be sent.
+type Letter = mail.Letter
+
 // Server is the identity provider.
 type Server struct {
 	handler http.Handler
@@ -99,6 +118,7 @@ type Server struct {
 	access *access.Access
 	admin  *admin.Admin
 	glass  *breakglass.Glass
+	mail   *mail.Mail
 }
 
 // New wires a Server. Nothing runs in the background until Run.
@@ -123,8 +143,15 @@ func New(o Options) (*Server, error) {
 	}
 	s.keys = keys.New(keys.Options{Store: s.store, Sealer: o.Sealer, Sites: sites, Now: o.Now, Failed: failed})
 	s.audit = audit.New(audit.Options{Store: s.store, Sites: sites, Keys: s.keys, Now: o.Now, Checkpoints: o.Checkpoints, Failed: failed})
+	s.mail, err = mail.New(mail.Options{
+		Store: s.store, Sites: sites, Sealer: o.Sealer, Audit: s.audit, Pages: pages, URL: o.Mail.URL, From: o.Mail.From,
+		AllowPlain: o.Mail.AllowPlain, RootCAs: o.Mail.RootCAs, Deliver: o.Mail.Deliver, Now: o.Now, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up mail: %w", err)
+	}
 	sessions := session.New(session.Options{Store: s.store, Keys: s.keys, Audit: s.audit, Now: o.Now})
-	s.glass = breakglass.New(breakglass.Options{Store: s.store, Sites: sites, Audit: s.audit, Now: o.Now, Log: o.Log})
+	s.glass = breakglass.New(breakglass.Options{Store: s.store, Sites: sites, Audit: s.audit, Now: o.Now, Log: o.Log, Notify: s.mail.BreakGlass})
 	passwords := password.New(password.Options{MemoryKiB: o.Argon2.MemoryKiB, Time: o.Argon2.Time, Threads: o.Argon2.Threads, Now: o.Now})
 	rules, err := password.NewRules(password.RulesOptions{
 		Hasher: passwords, BreachedFile: o.Breached.File, BreachedURL: o.Breached.URL, Now: o.Now,
@@ -135,6 +162,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	factors := factor.New(factor.Options{Keys: s.keys, Audit: s.audit, Now: o.Now})
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
 		Outbound: web.NewOutboundClient(loopback(o.PublicURL)), Now: o.Now,
@@ -142,17 +170,23 @@ func New(o Options) (*Server, error) {
 	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
 	s.signin = signin.New(signin.Options{
 		Store: s.store, Sites: sites, Sessions: sessions, Audit: s.audit, Web: surroundings, Passwords: passwords, Rules: rules,
+		Factors: factors, Keys: s.keys, Glass: s.glass, Mail: s.mail,
 		Throttle: signin.Throttle{PerAccount: o.Throttle.PerAccount, PerNetwork: o.Throttle.PerNetwork}, Now: o.Now,
+	})
+	own := account.New(account.Options{
+		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings, Passwords: passwords, Rules: rules,
+		Factors: factors, Glass: s.glass, Mail: s.mail, Now: o.Now,
 	})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
-		PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink,
+		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
 	})
 
 	mux := http.NewServeMux()
 	protocol.Routes(mux)
 	s.access.Routes(mux)
 	s.signin.Routes(mux)
+	own.Routes(mux)
 	mux.Handle("GET /static/", templates.Static())
 	mux.Handle("GET /{$}", surroundings.Page(home{surroundings, s.store, sessions}.page))
 	mux.Handle("/", surroundings.Page(func(http.ResponseWriter, *http.Request) error { return web.ErrNotFound }))
@@ -168,7 +202,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house
@@ -221,12 +255,13 @@ func (s *Server) Prepare(ctx context.Context) error {
 }
 
 // Run does what has to be done in the background until ctx ends: it chains the
-// audit log, rotates keys, ends what break-glass lifted and removes expired records. It returns when all of it
-// has stopped, what was under way finished.
+// audit log, rotates keys, ends what break-glass lifted, sends mail and removes
+// expired records. It returns when all of it has stopped, what was under way finished.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
-	for i, work := range []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.sweep} {
+	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.mail.Run, s.sweep}
+	errs := make([]error, len(background))
+	for i, work := range background {
 		wg.Go(func() { errs[i] = work(ctx) })
 	}
 	<-ctx.Done()
