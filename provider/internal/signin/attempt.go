@@ -13,14 +13,6 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// outcome is what became of one try.
-type outcome struct {
-	step    Step
-	wait    time.Duration // the network has to wait so long; nothing was judged
-	session store.Session // of StepDone, with the cookie's value
-	cookie  string
-}
-
 // attempt judges one try: what is known is read, the password is hashed outside
 // any transaction, and one commit re-reads the counters and answers. Everything
 // between is the same whoever was named, and a refusal is answered at a deadline
@@ -33,7 +25,11 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 	}
 	defer slot.Release()
 	limits := x.Throttle.limits(s)
-	seen, err := x.look(ctx, s, limits, typed.email)
+	device, err := x.known(r, s)
+	if err != nil {
+		return outcome{}, err
+	}
+	seen, err := x.look(ctx, s, limits, typed.email, device)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -65,6 +61,7 @@ func (x *SignIn) attempt(r *http.Request, s *site.Site, f flow, typed credential
 type sighting struct {
 	try
 	email   string      // as it was typed, in its canonical form
+	device  string      // the counter of this browser, if it is known as the agent's
 	agent   store.Agent // the zero Agent: nobody has this address
 	proven  bool        // the password is the agent's, and it counts
 	newHash string      // replaces one of an older kind; "" for none
@@ -72,17 +69,16 @@ type sighting struct {
 
 // look reads the counters and the agent. It writes nothing: what counts is that
 // no answer is given before the try is counted, and that is conclude's.
-func (x *SignIn) look(ctx context.Context, s *site.Site, limits limits, email string) (sighting, error) {
+func (x *SignIn) look(ctx context.Context, s *site.Site, limits limits, email string, device known) (sighting, error) {
 	var seen sighting
 	err := x.Store.View(ctx, s.Path, func(tx store.Tx) (err error) {
 		seen = sighting{email: email}
-		if seen.try, err = limits.look(tx, email, web.ClientIP(ctx), x.Now()); err != nil || seen.wait > 0 {
+		seen.agent, err = store.Agents.Find(tx, "email", email)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		seen.agent, err = store.Agents.Find(tx, "email", email)
-		if errors.Is(err, store.ErrNotFound) {
-			seen.agent, err = store.Agent{}, nil
-		}
+		seen.device = device.counter(seen.agent, x.Now())
+		seen.try, err = limits.look(tx, email, seen.device, web.ClientIP(ctx), x.Now())
 		return err
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -43,27 +42,29 @@ func (x *SignIn) conclude(r *http.Request, s *site.Site, f flow, limits limits, 
 			out = outcome{wait: seen.wait}
 			return nil
 		}
-		agent, err := current(tx, seen.agent)
+		agent, err := agentOrNone(tx, seen.agent.ID)
 		if err != nil {
 			return err
 		}
-		signIn := f.SignIn
-		signIn.IP = ""
-		if ip := web.ClientIP(ctx); ip.IsValid() {
-			signIn.IP = ip.String()
+		out = outcome{step: Step{Name: StepPassword}}
+		if !seen.proven || !seen.samePassword(agent) {
+			return x.fail(tx, r, s, limits, &seen, agent, now)
 		}
-		if seen.proven && seen.samePassword(agent) {
-			signIn.AgentID, signIn.AMR, signIn.AuthTime = agent.ID, []string{amrPassword}, now
+		h := half{flow: f, site: s, agent: agent, now: now}
+		h.AgentID, h.AMR, h.AuthTime = agent.ID, []string{amrPassword}, now
+		if h.Remembered, err = x.remembered(tx, r, &h, &out); err != nil {
+			return err
 		}
-		out = outcome{step: Next(signIn, agent, f.rules(s), now)}
-		switch out.step.Name {
-		case StepDone:
-			return x.finish(tx, r, s, limits, seen, agent, signIn, &out)
-		case StepRefused:
-			return x.record(tx, r, agent, audit.SignInRefused, audit.Refused, out.step.Reason)
-		default:
-			return x.fail(tx, r, limits, &seen, agent, now)
+		if err := x.settle(tx, r, &h, &out); err != nil {
+			return err
 		}
+		if out.step.Name == StepPassword { // inactive, or voided
+			return x.fail(tx, r, s, limits, &seen, agent, now)
+		}
+		if out.step.Name == StepRefused {
+			return nil
+		}
+		return x.passwordDone(tx, r, limits, &seen, &h)
 	})
 	if err != nil {
 		return outcome{}, fmt.Errorf("conclude the sign-in: %w", err)
@@ -85,7 +86,7 @@ const concludeTime = 10 * time.Second
 // it is right.
 func (seen *sighting) again(ctx context.Context, tx store.Tx, limits limits, now time.Time) error {
 	refused := seen.refused
-	t, err := limits.look(tx, seen.email, web.ClientIP(ctx), now)
+	t, err := limits.look(tx, seen.email, seen.device, web.ClientIP(ctx), now)
 	if err != nil {
 		return err
 	}
@@ -95,15 +96,6 @@ func (seen *sighting) again(ctx context.Context, tx store.Tx, limits limits, now
 	return nil
 }
 
-// current reads the agent again: much may have changed while the hash ran.
-func current(tx store.Tx, seen store.Agent) (store.Agent, error) {
-	agent, err := store.Agents.Get(tx, seen.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return store.Agent{}, nil
-	}
-	return agent, err
-}
-
 // samePassword reports whether agent still has the password that was proven. Its
 // hash may be another one if a sign-in beside this one has replaced an old kind.
 func (seen sighting) samePassword(agent store.Agent) bool {
@@ -111,28 +103,40 @@ func (seen sighting) samePassword(agent store.Agent) bool {
 		seen.newHash != "" && agent.PasswordHash != "" && agent.PasswordChanged.Equal(seen.agent.PasswordChanged)
 }
 
-// finish starts the session. One that this browser had is replaced: nothing that
-// was planted or shared before the sign-in is worth anything after it.
-func (x *SignIn) finish(tx store.Tx, r *http.Request, s *site.Site, limits limits, seen sighting, agent store.Agent, signIn store.SignIn, out *outcome) (err error) {
+// passwordDone forgets the account's failures and brings the hash up to date.
+func (x *SignIn) passwordDone(tx store.Tx, r *http.Request, limits limits, seen *sighting, h *half) error {
 	if err := limits.succeeded(tx, &seen.try); err != nil {
 		return err
 	}
-	if seen.newHash != "" && agent.PasswordHash == seen.agent.PasswordHash {
-		agent.PasswordHash = seen.newHash
-		if err := store.Agents.Put(tx, &agent); err != nil {
-			return err
-		}
-		if err := x.record(tx, r, agent, audit.PasswordRehash, audit.Success, ""); err != nil {
+	if seen.newHash == "" || h.agent.PasswordHash != seen.agent.PasswordHash {
+		return nil
+	}
+	h.agent.PasswordHash = seen.newHash
+	if err := store.Agents.Put(tx, &h.agent); err != nil {
+		return err
+	}
+	return x.record(tx, r, h.agent, audit.PasswordRehash, audit.Success, "")
+}
+
+// finish starts the session. One that this browser had is replaced: nothing that
+// was planted or shared before the sign-in is worth anything after it. Where the
+// site allows only so many at once, others end. A link that was sent meanwhile is
+// void: its owner needs it no more.
+func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (err error) {
+	if sent, err := store.PasswordLinks.Has(tx, h.agent.ID); err != nil {
+		return err
+	} else if sent {
+		if err := store.PasswordLinks.Delete(tx, h.agent.ID); err != nil {
 			return err
 		}
 	}
-	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, s, session.Start{
-		AgentID: agent.ID, AMR: signIn.AMR, ACR: acrPassword, AuthTime: signIn.AuthTime, Replaces: session.Presented(r),
+	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
+		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.AuthTime, Remembered: h.Remembered, Replaces: session.Presented(r), EndOver: true,
 	})
 	if err != nil {
 		return err
 	}
-	return x.record(tx, r, agent, audit.SignInSuccess, audit.Success, "")
+	return x.record(tx, r, h.agent, audit.SignInSuccess, audit.Success, "")
 }
 
 // recorded reports whether a failed try is a record of its own. Tries at what
@@ -141,7 +145,7 @@ func (seen sighting) recorded() bool { return seen.agent.ID != "" && !seen.refus
 
 // fail leaves a trace. A try that is only counted takes a commit like the others
 // all the same, so that the time to answer does not tell them apart.
-func (x *SignIn) fail(tx store.Tx, r *http.Request, limits limits, seen *sighting, agent store.Agent, now time.Time) error {
+func (x *SignIn) fail(tx store.Tx, r *http.Request, s *site.Site, limits limits, seen *sighting, agent store.Agent, now time.Time) error {
 	if !seen.refused {
 		if err := limits.failed(tx, &seen.try, now); err != nil {
 			return err
@@ -151,6 +155,9 @@ func (x *SignIn) fail(tx store.Tx, r *http.Request, limits limits, seen *sightin
 		return store.AllAttempts.Put(tx, &store.Attempts{Key: "noted:" + seen.account.Key, Last: now, Expires: now.Add(time.Minute)})
 	}
 	if err := x.record(tx, r, seen.agent, audit.SignInFailure, audit.Refused, why(agent)); err != nil || !seen.locked {
+		return err
+	}
+	if err := x.notice(tx, r, s, agent, "locked"); err != nil {
 		return err
 	}
 	return x.record(tx, r, seen.agent, audit.SignInLocked, audit.Success, "")

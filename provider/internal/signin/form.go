@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -9,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -54,13 +55,15 @@ func (x *SignIn) flow(r *http.Request, s *site.Site) (flow, error) {
 	return f, nil
 }
 
-// rules are what the site demands of a sign-in to this client.
-func (f flow) rules(s *site.Site) Rules {
-	rules := Rules{Allowlist: s.Allowlist, Pathway: policy.Console}
-	if f.client.ApplicationType == "native" {
-		rules.Pathway = policy.Mobile
+// clientName is what the application is called on a page; "" for none.
+func (f flow) clientName() string { return cmp.Or(f.client.Name, f.client.ID) }
+
+// cancelURL leads back to the application without signing in.
+func (f flow) cancelURL(s *site.Site) string {
+	if f.Return != "" {
+		return ""
 	}
-	return rules
+	return s.Base() + "/oauth/authorize/" + url.PathEscape(f.ID) + "?cancel=1"
 }
 
 // formActions are the origins to which the form may lead: Chromium applies
@@ -108,24 +111,60 @@ func (x *SignIn) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return x.form(w, r, f, http.StatusOK, f.query.Get("login_hint"), "")
+	h, err := x.peek(r, f)
+	switch {
+	case errors.Is(err, errNotBegun), err == nil && h.step.Name == StepPassword:
+		return x.form(w, r, f, http.StatusOK, f.query.Get("login_hint"), "")
+	case err != nil:
+		return err
+	case h.step.Name == StepDone: // the last page was left before its button was pressed
+		return x.form(w, r, f, http.StatusOK, h.agent.Email, "")
+	}
+	return x.goOn(w, r, f, outcome{step: h.step})
 }
 
 // form shows the sign-in page. problem is a key of its words; "" for none.
 func (x *SignIn) form(w http.ResponseWriter, r *http.Request, f flow, status int, email, problem string) error {
-	base := site.From(r.Context()).Base()
+	s := site.From(r.Context())
 	page := templates.SignInPage{
-		Frame: x.Web.Frame(r), Action: base + "/sign-in/" + url.PathEscape(f.ID),
-		ClientName: f.client.Name, Problem: problem,
-		CancelURL: base + "/oauth/authorize/" + url.PathEscape(f.ID) + "?cancel=1",
+		Frame: x.Web.Frame(r), Action: f.path(s, ""), ClientName: f.clientName(), Problem: problem, CancelURL: f.cancelURL(s),
 	}
 	if len(email) <= maxTyped {
 		page.Email = email
 	}
-	if page.ClientName == "" {
-		page.ClientName = f.client.ID
+	if x.mails() {
+		page.ForgotURL = s.Base() + "/forgot" + flowQuery(f.ID)
+	}
+	if factor.PasskeysPossible(s) {
+		page.PasskeyURL, page.PasskeyAction = f.path(s, "/passkey/options"), f.path(s, "/passkey")
+	}
+	if f.AgentHint != "" {
+		var err error
+		if page.Email, err = x.hinted(r, s, f.AgentHint); err != nil {
+			return err
+		}
+		page.FixedEmail = page.Email != ""
 	}
 	return x.Web.Render(w, r, status, page, f.formActions()...)
+}
+
+// hinted is the address of who has to sign in again. It is shown only to the
+// browser that holds that agent's session.
+func (x *SignIn) hinted(r *http.Request, s *site.Site, agentID string) (email string, err error) {
+	err = x.Store.View(r.Context(), s.Path, func(tx store.Tx) error {
+		email = ""
+		rec, err := x.Sessions.Find(tx, r, s)
+		if errors.Is(err, session.ErrNone) || err == nil && rec.AgentID != agentID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		agent, err := agentOrNone(tx, agentID)
+		email = agent.Email
+		return err
+	})
+	return email, err
 }
 
 // maxTyped is more than an e-mail address can have.
@@ -189,21 +228,16 @@ func (x *SignIn) submit(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Retry-After", retryAfter(out.wait))
 		return x.form(w, r, f, http.StatusTooManyRequests, typed.typed, "throttled")
 	}
-	switch out.step.Name {
-	case StepDone:
-		x.Sessions.SetCookie(w, r, out.cookie, out.session)
-		return web.SeeOther(w, r, s.Base()+"/oauth/authorize/"+url.PathEscape(f.ID))
-	case StepRefused:
-		return x.refuse(w, r, f, out.step.Reason)
-	default:
+	if out.step.Name == StepPassword {
 		return x.form(w, r, f, http.StatusUnprocessableEntity, typed.typed, "wrong_credentials")
 	}
+	return x.goOn(w, r, f, out)
 }
 
 func (x *SignIn) refuse(w http.ResponseWriter, r *http.Request, f flow, reason string) error {
 	page := templates.RefusedPage{
 		Frame: x.Web.Frame(r), Reason: reason, RequestID: web.RequestID(r.Context()),
-		RetryURL: site.From(r.Context()).Base() + "/sign-in/" + url.PathEscape(f.ID),
+		RetryURL: f.path(site.From(r.Context()), ""),
 	}
 	if ip := web.ClientIP(r.Context()); ip.IsValid() {
 		page.IP = ip.String()

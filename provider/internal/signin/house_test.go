@@ -19,6 +19,8 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
@@ -97,6 +99,7 @@ type houseOptions struct {
 	settings  func(*store.Settings)
 	throttle  Throttle
 	passwords password.Options
+	mail      Mail
 	postgres  bool
 }
 
@@ -149,7 +152,7 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 	pages, err := templates.New()
 	must(t, err)
 	surroundings := web.New(web.Options{
-		Pages: pages, Rows: slices.Concat(Errors, password.Errors, session.Errors, site.Errors, audit.Errors, web.Errors), Now: h.now,
+		Pages: pages, Rows: slices.Concat(Errors, breakglass.Errors, factor.Errors, password.Errors, session.Errors, site.Errors, audit.Errors, web.Errors), Now: h.now,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	sessions := session.New(session.Options{Store: h.store, Keys: ring, Audit: log, Now: h.now})
@@ -164,7 +167,7 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 	must(t, err)
 	h.x = New(Options{
 		Store: h.store, Sites: sites, Sessions: sessions, Audit: log, Web: surroundings,
-		Passwords: passwords, Rules: rules, Throttle: o.throttle, Now: h.now,
+		Passwords: passwords, Rules: rules, Factors: factor.New(factor.Options{Keys: ring, Audit: log, Now: h.now}), Keys: ring, Mail: o.mail, Glass: breakglass.New(breakglass.Options{Store: h.store, Sites: sites, Audit: log, Now: h.now}), Throttle: o.throttle, Now: h.now,
 	})
 	mux := http.NewServeMux()
 	h.x.Routes(mux)

@@ -6,63 +6,158 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
 // StepName says what a sign-in needs next.
 type StepName string
 
-// The steps.
+// The steps, in their order.
 const (
-	StepPassword StepName = "password" // show the form: nobody has proven to be this agent
-	StepRefused  StepName = "refused"  // end it: Reason says by which rule
-	StepDone     StepName = "done"     // start the session
+	StepPassword    StepName = "password"     // show the form: nobody has proven to be this agent
+	StepRefused     StepName = "refused"      // end it: Reason says by which rule
+	StepFactor      StepName = "factor"       // a second factor; with Reason acr phr only a passkey will do
+	StepEnrol       StepName = "enrol"        // enrol one: it may wait until Until, unless that is zero
+	StepNewPassword StepName = "new_password" // change the password: Reason says why; in Days it has to be, if that is not zero
+	StepSessions    StepName = "sessions"     // say that sessions elsewhere will end
+	StepDone        StepName = "done"         // start the session
 )
 
 // Step is the next step of a sign-in.
 type Step struct {
 	Name   StepName
-	Reason string // of StepRefused: policy's
+	Reason string // of StepRefused: policy's; of StepFactor: the acr that is wanted
+	Until  time.Time
+	Days   int
+}
+
+// mayWait reports whether somebody may put the step off for this once.
+func (s Step) mayWait() bool {
+	return s.Name == StepEnrol && !s.Until.IsZero() || s.Name == StepNewPassword && s.Days > 0 || s.Name == StepSessions
 }
 
 // Rules is what the site has decided about signing in, as far as it concerns
 // this client.
 type Rules struct {
-	Allowlist *policy.Allowlist
-	Pathway   policy.Pathway
+	Allowlist   *policy.Allowlist
+	Pathway     policy.Pathway
+	Credentials policy.CredentialRules
 }
 
-// Next is the only place that orders a sign-in: password, network, done. Every
-// way in and every step comes back here, and every earlier fact is proven anew:
-// the agent is active and nothing has voided the proof since it was given.
-// signIn.IP is where the browser is now.
-func Next(signIn store.SignIn, agent store.Agent, rules Rules, now time.Time) Step {
-	for _, due := range []func(store.SignIn, store.Agent, Rules, time.Time) (Step, bool){
-		dueProof, dueNetwork,
-	} {
-		if step, ok := due(signIn, agent, rules, now); ok {
+// Facts is what the store holds on the agent, besides their record.
+type Facts struct {
+	TOTPs, Passkeys int // second factors
+	Codes           int // recovery codes that are left
+	SessionsOver    int // that have to end elsewhere if one more begins
+}
+
+func (f Facts) any() bool { return f.TOTPs+f.Passkeys > 0 }
+
+// sitting is one question to Next.
+type sitting struct {
+	store.SignIn
+	agent store.Agent
+	facts Facts
+	rules Rules
+	now   time.Time
+	due   policy.CredentialDue
+}
+
+// Next is the only place that orders a sign-in: password, network, second
+// factor, enrolment, password change, sessions elsewhere, done. Every way in and
+// every step comes back here, and every earlier fact is proven anew: the agent
+// is active and nothing has voided the proof since it was given. signIn.IP is
+// where the browser is now.
+func Next(signIn store.SignIn, agent store.Agent, facts Facts, rules Rules, now time.Time) Step {
+	at := sitting{SignIn: signIn, agent: agent, facts: facts, rules: rules, now: now}
+	who := site.CredentialFacts(&agent)
+	who.HasFactor, who.ACR, who.AMR, who.Remembered = facts.any(), acr(signIn.AMR), signIn.AMR, signIn.Remembered && !signIn.Fresh
+	at.due = policy.CredentialsDue(rules.Credentials, who, now)
+	for _, due := range []func(sitting) (Step, bool){dueProof, dueNetwork, dueFactor, dueEnrolment, duePassword, dueSessions} {
+		if step, ok := due(at); ok {
 			return step
 		}
 	}
 	return Step{Name: StepDone}
 }
 
-// dueProof asks for the password unless this sign-in holds a proof of it that
-// still counts. An agent who was deactivated meanwhile has none.
-func dueProof(signIn store.SignIn, agent store.Agent, _ Rules, now time.Time) (Step, bool) {
-	proven := agent.ID != "" && signIn.AgentID == agent.ID && slices.Contains(signIn.AMR, amrPassword) &&
-		!signIn.AuthTime.IsZero() && !signIn.AuthTime.After(now) && now.Before(signIn.Expires)
-	void := agent.Inactive || signIn.AuthTime.Before(agent.NotBefore) || signIn.AuthTime.Before(agent.PasswordChanged)
+// dueProof asks for the password, or a passkey, unless this sign-in holds a
+// proof that still counts. An agent who was deactivated meanwhile has none, and
+// where somebody has to sign in again nobody else will do.
+func dueProof(at sitting) (Step, bool) {
+	proven := at.agent.ID != "" && at.AgentID == at.agent.ID && firstFactor(at.AMR) &&
+		!at.AuthTime.IsZero() && !at.AuthTime.After(at.now) && at.now.Before(at.Expires) &&
+		(at.AgentHint == "" || at.AgentHint == at.agent.ID)
+	void := at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
+		slices.Contains(at.AMR, amrPassword) && at.AuthTime.Before(at.agent.PasswordChanged)
 	return Step{Name: StepPassword}, !proven || void
 }
 
 // dueNetwork refuses an agent whom the allowlist does not let in from here.
-func dueNetwork(signIn store.SignIn, agent store.Agent, rules Rules, now time.Time) (Step, bool) {
-	addr, _ := netip.ParseAddr(signIn.IP) // the zero Addr is nowhere
+func dueNetwork(at sitting) (Step, bool) {
+	addr, _ := netip.ParseAddr(at.IP) // the zero Addr is nowhere
 	decision := policy.Admit(policy.Request{
-		Now:     now,
-		Subject: policy.Subject{Type: policy.Agent, ID: agent.ID, Roles: agent.Roles, Active: !agent.Inactive, AuthTime: signIn.AuthTime},
-		IP:      addr, Pathway: rules.Pathway, Allowlist: rules.Allowlist,
+		Now:     at.now,
+		Subject: policy.Subject{Type: policy.Agent, ID: at.agent.ID, Roles: at.agent.Roles, Active: !at.agent.Inactive, AuthTime: at.AuthTime},
+		IP:      addr, Pathway: at.rules.Pathway, Allowlist: at.rules.Allowlist,
 	})
 	return Step{Name: StepRefused, Reason: decision.Reason}, !decision.Allowed
+}
+
+// dueFactor asks for a second factor of whoever holds one, and for a stronger one
+// where that is wanted. Nobody is asked for what they do not hold.
+func dueFactor(at sitting) (Step, bool) {
+	have := acr(at.AMR)
+	switch {
+	case at.ACR == policy.ACRPasskey && have != policy.ACRPasskey && at.facts.Passkeys > 0:
+		return Step{Name: StepFactor, Reason: policy.ACRPasskey}, true
+	case at.due.SecondFactor:
+		return Step{Name: StepFactor}, true
+	}
+	wanted := at.ACR != "" && have == policy.ACRPassword && at.facts.any() && !at.rules.Credentials.SecondFactorOff
+	return Step{Name: StepFactor}, wanted
+}
+
+// dueEnrolment asks to enrol a second factor, and does not let off once the days
+// of grace are over.
+func dueEnrolment(at sitting) (Step, bool) {
+	switch {
+	case !at.due.Enrol:
+		return Step{}, false
+	case at.now.Before(at.due.EnrolBy):
+		return Step{Name: StepEnrol, Until: at.due.EnrolBy}, !slices.Contains(at.Skipped, string(StepEnrol))
+	}
+	return Step{Name: StepEnrol}, true
+}
+
+// duePassword asks for a new password, some days before it has to be too.
+func duePassword(at sitting) (Step, bool) {
+	if at.due.Password != "" {
+		return Step{Name: StepNewPassword, Reason: at.due.Password}, true
+	}
+	step := Step{Name: StepNewPassword, Reason: policy.DueExpired, Days: at.due.WarnDays}
+	return step, step.Days > 0 && !slices.Contains(at.Skipped, string(StepNewPassword))
+}
+
+// dueSessions says that sessions elsewhere will end, before they do.
+func dueSessions(at sitting) (Step, bool) {
+	return Step{Name: StepSessions}, at.facts.SessionsOver > 0 && !slices.Contains(at.Skipped, string(StepSessions))
+}
+
+// firstFactor reports whether the methods (RFC 8176) let somebody in by
+// themselves: a password, or a passkey that verified its user.
+func firstFactor(amr []string) bool {
+	return slices.Contains(amr, amrPassword) || acr(amr) == policy.ACRPasskey
+}
+
+// acr is what the methods amount to.
+func acr(amr []string) string {
+	switch {
+	case slices.Contains(amr, "user") && (slices.Contains(amr, "hwk") || slices.Contains(amr, "swk")):
+		return policy.ACRPasskey
+	case slices.Contains(amr, "mfa"):
+		return policy.ACRTwoFactors
+	}
+	return policy.ACRPassword
 }

@@ -4,9 +4,20 @@
 //
 // Routes:
 //
-//	GET       /sign-in          explains, or leads home who is signed in
-//	GET POST  /sign-in/{id}     the form of the sign-in that a sealed cookie holds
-//	GET POST  /set-up/{token}   the first administrator
+//	GET       /sign-in                   explains, or leads home who is signed in
+//	GET POST  /sign-in/{id}              the form of the sign-in that a sealed cookie holds
+//	GET POST  /sign-in/{id}/factor       the second factor
+//	POST      /sign-in/{id}/passkey      a passkey, as second factor or alone; …/options
+//	GET POST  /sign-in/{id}/enrol        a second factor that is due; …/passkey, …/passkey/options
+//	POST      /sign-in/{id}/on           after the recovery codes
+//	GET POST  /sign-in/{id}/password     a new password that is due; …/check
+//	GET POST  /sign-in/{id}/sessions     sessions elsewhere end
+//	POST      /sign-in/{id}/skip/{step}  put a step off that may wait
+//	GET POST  /forgot                    ask for a link by mail
+//	GET       /reset/{token}, /invitation/{token}
+//	GET POST  /reset                     the new password of that link; …/check
+//	GET POST  /break-glass               lift one control by an offline code
+//	GET POST  /set-up/{token}            the first administrator
 //
 // A sign-in begins at oauth's authorization endpoint and ends with a session and
 // a redirect back there; the two share the sealed cookie and nothing else. A
@@ -22,6 +33,9 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -29,15 +43,12 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// What a password proves: RFC 8176's name, and the level in acr.
-const (
-	amrPassword = "pwd"
-	acrPassword = "aal1"
-)
+// amrPassword is RFC 8176's name for what a password proves.
+const amrPassword = "pwd"
 
-// ErrLinkSpent is a set-up link that is unknown, used, replaced or too old, or of
-// a site that has an administrator.
-var ErrLinkSpent = errors.New("the set-up link does not work any more")
+// ErrLinkSpent is a link for a password or a first administrator that is unknown,
+// used, replaced, void or too old.
+var ErrLinkSpent = errors.New("the link does not work any more")
 
 // Errors are this package's rows of the error table.
 var Errors = []web.ErrorRow{
@@ -53,6 +64,10 @@ type Options struct {
 	Web       *web.Web
 	Passwords *password.Hasher
 	Rules     *password.Rules
+	Factors   *factor.Factors
+	Keys      *keys.Keys
+	Glass     *breakglass.Glass
+	Mail      Mail // nil: none
 	Throttle  Throttle
 	Now       func() time.Time
 }
@@ -77,6 +92,32 @@ func (x *SignIn) Routes(mux *http.ServeMux) {
 	mux.Handle("GET /sign-in", x.Web.Page(x.explain))
 	mux.Handle("GET /sign-in/{id}", x.Web.Page(x.show))
 	mux.Handle("POST /sign-in/{id}", x.Web.Page(x.submit))
+	for path, page := range map[string][2]web.HandlerFunc{ // GET and POST; nil: none
+		"/sign-in/{id}/factor":                {x.showFactor, x.submitFactor},
+		"/sign-in/{id}/passkey":               {nil, x.submitPasskey},
+		"/sign-in/{id}/passkey/options":       {nil, x.passkeyOptions},
+		"/sign-in/{id}/enrol":                 {x.showEnrol, x.submitEnrol},
+		"/sign-in/{id}/enrol/passkey":         {nil, x.submitEnrolPasskey},
+		"/sign-in/{id}/enrol/passkey/options": {nil, x.enrolPasskeyOptions},
+		"/sign-in/{id}/on":                    {nil, x.on},
+		"/sign-in/{id}/password":              {x.showNewPassword, x.submitNewPassword},
+		"/sign-in/{id}/password/check":        {nil, x.checkNewPassword},
+		"/sign-in/{id}/sessions":              {x.showSessions, x.submitSessions},
+		"/sign-in/{id}/skip/{step}":           {nil, x.skip},
+		"/forgot":                             {x.showForgot, x.submitForgot},
+		"/reset":                              {x.showReset, x.submitReset},
+		"/reset/check":                        {nil, x.checkReset},
+		"/reset/{token}":                      {x.openLink, nil},
+		"/invitation/{token}":                 {x.openLink, nil},
+		"/break-glass":                        {x.showBreakGlass, x.submitBreakGlass},
+	} {
+		if page[0] != nil {
+			mux.Handle("GET "+path, x.Web.Page(page[0]))
+		}
+		if page[1] != nil {
+			mux.Handle("POST "+path, x.Web.Page(page[1]))
+		}
+	}
 	mux.Handle("GET /set-up/{token}", x.Web.Page(x.showSetUp))
 	mux.Handle("POST /set-up/{token}", x.Web.Page(x.submitSetUp))
 }

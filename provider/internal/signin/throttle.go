@@ -60,7 +60,10 @@ type try struct {
 // hashed side by side are answered one after the other, each after the one
 // before was counted, so that no more than the limit are ever told anything,
 // on however many nodes they were judged.
-func (l limits) look(tx store.Tx, email string, ip netip.Addr, now time.Time) (t try, err error) {
+//
+// device is the counter of a browser that is known as the account's own, "" if it
+// is not: where the account waits, that one counts instead.
+func (l limits) look(tx store.Tx, email, device string, ip netip.Addr, now time.Time) (t try, err error) {
 	t.account.Key, t.network.Key = store.AccountAttempts(email), store.NetworkAttempts(web.Network(ip))
 	if l.network() {
 		if t.network, err = attempts(tx, t.network.Key, now); err != nil {
@@ -72,7 +75,12 @@ func (l limits) look(tx store.Tx, email string, ip netip.Addr, now time.Time) (t
 		if t.account, err = attempts(tx, t.account.Key, now); err != nil {
 			return t, err
 		}
-		t.refused = now.Before(t.account.Until)
+		if t.refused = now.Before(t.account.Until); t.refused && device != "" {
+			if t.account, err = attempts(tx, device, now); err != nil {
+				return t, err
+			}
+			t.refused = now.Before(t.account.Until)
+		}
 	}
 	return t, nil
 }

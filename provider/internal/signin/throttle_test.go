@@ -58,7 +58,7 @@ func (l *ledger) try(limits limits, email, ip string) try {
 }
 
 func guess(tx store.Tx, limits limits, email string, ip netip.Addr, now time.Time) (try, error) {
-	got, err := limits.look(tx, email, ip, now)
+	got, err := limits.look(tx, email, "", ip, now)
 	if err != nil || got.refused || got.wait > 0 {
 		return got, err
 	}
@@ -119,7 +119,7 @@ func TestSuccessForgetsTheAccountsFailuresButNotTheNetworks(t *testing.T) {
 		l.try(both, "ana@acme.example", "192.0.2.1")
 		l.try(both, "ana@acme.example", "192.0.2.1")
 		l.update(func(tx store.Tx) error {
-			good, err := both.look(tx, "ana@acme.example", netip.MustParseAddr("192.0.2.1"), l.time())
+			good, err := both.look(tx, "ana@acme.example", "", netip.MustParseAddr("192.0.2.1"), l.time())
 			if err != nil || good.refused || good.wait > 0 {
 				t.Errorf("the right password is not judged: %+v", good)
 			}

@@ -1,0 +1,272 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// showFactor is GET /sign-in/{id}/factor.
+func (x *SignIn) showFactor(w http.ResponseWriter, r *http.Request) error {
+	f, h, err := x.due(r, StepFactor)
+	if err != nil {
+		return x.away(w, r, f, err)
+	}
+	return x.factorForm(w, r, h, http.StatusOK, "")
+}
+
+// factorForm asks for what the agent holds: a passkey, a code, or either.
+func (x *SignIn) factorForm(w http.ResponseWriter, r *http.Request, h half, status int, problem string) error {
+	page := templates.CodePage{
+		Frame: x.Web.Frame(r), Action: h.path(h.site, "/factor"), ClientName: h.clientName(), AgentEmail: h.agent.Email, Problem: problem,
+		RememberDays: h.rules.Credentials.RememberDays, CancelURL: h.cancelURL(h.site),
+	}
+	if h.Fresh {
+		page.RememberDays = 0
+	}
+	if h.facts.Passkeys > 0 && factor.PasskeysPossible(h.site) {
+		page.PasskeyURL, page.PasskeyAction = h.path(h.site, "/passkey/options"), h.path(h.site, "/passkey")
+	}
+	page.NoApp, page.NoCodes = h.facts.TOTPs == 0, h.facts.Codes == 0
+	page.OnlyPasskey = h.step.Reason == policy.ACRPasskey || page.NoApp && page.NoCodes
+	return x.Web.Render(w, r, status, page, h.formActions()...)
+}
+
+// maxCode is more than a code of any kind has.
+const maxCode = 64
+
+// submitFactor is POST /sign-in/{id}/factor: a code of an app, or a recovery code.
+func (x *SignIn) submitFactor(w http.ResponseWriter, r *http.Request) error {
+	f, form, err := x.submitted(r)
+	if err != nil {
+		return err
+	}
+	code, remember := form.Get("code"), form.Get("remember") != ""
+	var at half
+	out, err := x.take(r, f, StepFactor, func(tx store.Tx, h *half, out *outcome) (err error) {
+		at = *h
+		switch {
+		case h.step.Reason == policy.ACRPasskey:
+			out.problem = "passkey_wanted"
+			return nil
+		case code == "":
+			out.problem = "code_missing"
+			return nil
+		case len(code) > maxCode:
+			out.problem = "wrong_code"
+			return nil
+		}
+		proof, err := x.Factors.CheckCode(r.Context(), tx, h.site, h.agent, code)
+		if err != nil {
+			return err
+		}
+		if err := x.proven(tx, r, h, proof, out); err != nil || !proof.OK {
+			return err
+		}
+		return x.remember(tx, r, h, remember, out)
+	})
+	if err != nil {
+		return x.away(w, r, f, err)
+	}
+	return x.factorTaken(w, r, f, at, out)
+}
+
+// factorTaken leads on, or shows the form again.
+func (x *SignIn) factorTaken(w http.ResponseWriter, r *http.Request, f flow, at half, out outcome) error {
+	switch {
+	case out.wait > 0:
+		w.Header().Set("Retry-After", retryAfter(out.wait))
+		return x.factorForm(w, r, at, http.StatusTooManyRequests, "too_many_codes")
+	case out.problem != "":
+		return x.factorForm(w, r, at, http.StatusUnprocessableEntity, out.problem)
+	}
+	return x.goOn(w, r, f, out)
+}
+
+// proven adds what a factor has proven to the sign-in, or leaves the trace of
+// what it has not.
+func (x *SignIn) proven(tx store.Tx, r *http.Request, h *half, proof factor.Proof, out *outcome) error {
+	if proof.OK {
+		for _, method := range proof.AMR {
+			if !slices.Contains(h.AMR, method) {
+				h.AMR = append(slices.Clone(h.AMR), method)
+			}
+		}
+		h.AuthTime, h.Remembered = h.now, false
+		if proof.Type == factor.Recovery {
+			return x.notice(tx, r, h.site, h.agent, "recovery_code_used")
+		}
+		return nil
+	}
+	out.problem, out.wait = proof.Reason, proof.Wait
+	if proof.Alert {
+		if err := x.notice(tx, r, h.site, h.agent, proof.Reason); err != nil {
+			return err
+		}
+	}
+	if out.wait > 0 { // nothing was compared: it is counted by the minute
+		x.Audit.Count(h.site.Path, audit.Event{Action: audit.SignInFailure, Result: audit.Refused, Reason: proof.Reason, Object: audit.Ref{Type: policy.Agent, ID: h.agent.ID}})
+		return nil
+	}
+	return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, proof.Reason)
+}
+
+// remember makes this browser one in which no second factor is asked for, for
+// the days that the site allows.
+func (x *SignIn) remember(tx store.Tx, r *http.Request, h *half, asked bool, out *outcome) error {
+	if !asked || h.Fresh || h.rules.Credentials.RememberDays == 0 {
+		return nil
+	}
+	cookie, err := x.Factors.Remember(r.Context(), tx, h.site, h.agent, r)
+	if err != nil {
+		return err
+	}
+	s := h.site
+	out.device = func(w http.ResponseWriter, r *http.Request) { factor.SetDevice(w, r, s, cookie) }
+	return nil
+}
+
+// remembered reports whether this browser stands in for a second factor. A copy
+// of its cookie that was used elsewhere is told to the agent.
+func (x *SignIn) remembered(tx store.Tx, r *http.Request, h *half, out *outcome) (bool, error) {
+	if h.Fresh || h.site.Settings.TwoFactor.RememberDays == 0 {
+		return false, nil
+	}
+	use, err := x.Factors.Remembered(r.Context(), tx, h.site, h.agent, r)
+	if err != nil {
+		return false, err
+	}
+	s := h.site
+	switch {
+	case use.Stolen:
+		out.device = factor.ClearDevice
+		return false, x.notice(tx, r, h.site, h.agent, "device_stolen")
+	case use.Cookie != "":
+		out.device = func(w http.ResponseWriter, r *http.Request) { factor.SetDevice(w, r, s, use.Cookie) }
+	}
+	return use.OK, nil
+}
+
+// maxAnswer bounds what a browser says about a passkey.
+const maxAnswer = 32 << 10
+
+// passkeyOptions is POST /sign-in/{id}/passkey/options: what the browser is to
+// ask of its passkeys. Before anything is proven any of them may answer, and the
+// options are the same whoever asks; after the password, the agent's own.
+func (x *SignIn) passkeyOptions(w http.ResponseWriter, r *http.Request) error {
+	f, _, err := x.submitted(r)
+	if err != nil {
+		return err
+	}
+	s := site.From(r.Context())
+	var options []byte
+	err = x.Store.View(r.Context(), s.Path, func(tx store.Tx) error {
+		agentID, err := x.provenAgent(tx, f)
+		if err != nil {
+			return err
+		}
+		options, err = x.Factors.BeginLogin(r.Context(), tx, s, f.ID, agentID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	web.NoStore(w)
+	web.WriteJSONBytes(w, http.StatusOK, options)
+	return nil
+}
+
+// provenAgent is whose password this sign-in has proven; "" for nobody's yet.
+func (x *SignIn) provenAgent(tx store.Tx, f flow) (string, error) {
+	rec, err := store.SignIns.Get(tx, f.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return rec.AgentID, err
+}
+
+// submitPasskey is POST /sign-in/{id}/passkey: the answer of a passkey, as the
+// second factor or as the whole sign-in.
+func (x *SignIn) submitPasskey(w http.ResponseWriter, r *http.Request) error {
+	f, form, err := x.submitted(r)
+	if err != nil {
+		return err
+	}
+	answer, remember := []byte(form.Get("credential")), form.Get("remember") != ""
+	if len(answer) > maxAnswer {
+		return web.ErrTooLarge
+	}
+	var at half
+	out, err := x.take(r, f, StepFactor, func(tx store.Tx, h *half, out *outcome) error {
+		at = *h
+		proof, err := x.Factors.FinishLogin(r.Context(), tx, h.site, f.ID, h.agent.ID, answer)
+		if err != nil {
+			return err
+		}
+		if err := x.proven(tx, r, h, proof, out); err != nil || !proof.OK {
+			return err
+		}
+		return x.remember(tx, r, h, remember, out)
+	})
+	if errors.Is(err, errNotBegun) {
+		return x.passkeyFirst(w, r, f, answer)
+	}
+	if err != nil {
+		return x.away(w, r, f, err)
+	}
+	return x.factorTaken(w, r, f, at, out)
+}
+
+// passkeyFirst is a sign-in by passkey alone. It needs no counter, as there is
+// nothing to guess, and so works for an account that guesses at its password have
+// locked.
+func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, answer []byte) error {
+	s := site.From(r.Context())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), concludeTime)
+	defer cancel()
+	r = r.WithContext(ctx)
+	var out outcome
+	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
+		out = outcome{step: Step{Name: StepPassword}}
+		proof, err := x.Factors.FinishLogin(ctx, tx, s, f.ID, "", answer)
+		if err != nil {
+			return err
+		}
+		h := half{flow: f, site: s, now: x.Now()}
+		if h.agent, err = agentOrNone(tx, proof.AgentID); err != nil {
+			return err
+		}
+		if !proof.OK || h.agent.ID == "" {
+			out.problem = factor.ReasonPasskey
+			if h.agent.ID == "" {
+				return nil
+			}
+			return x.proven(tx, r, &h, proof, &out)
+		}
+		h.AgentID, h.AMR, h.AuthTime = h.agent.ID, proof.AMR, h.now
+		if err := x.settle(tx, r, &h, &out); err != nil {
+			return err
+		}
+		if out.step.Name == StepPassword {
+			out.problem = factor.ReasonPasskey
+			return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, why(h.agent))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if out.problem != "" {
+		return x.form(w, r, f, http.StatusUnprocessableEntity, "", out.problem)
+	}
+	return x.goOn(w, r, f, out)
+}
