@@ -58,6 +58,9 @@ func TestEveryLocaleMentionsTheSameNamesAndFields(t *testing.T) {
 			if !slices.Equal(want, got) {
 				t.Errorf("%s: %s mentions %v, English mentions %v", tag, key, got, want)
 			}
+			if strings.HasPrefix(key, "mail.") {
+				continue // mail_test.go knows what stands in those
+			}
 			late := strings.NewReplacer("{name}", "", "{date}", "", "{time}", "").Replace(text)
 			if strings.ContainsAny(names.Replace(late), "{}") && names.Replace(late) == late {
 				t.Errorf("%s: %s has braces that mean nothing: %s", tag, key, text)
@@ -84,7 +87,7 @@ func mentions(text string) []string {
 
 // chosen reports whether code makes the key of what a caller passes.
 func chosen(key string) bool {
-	return slices.ContainsFunc([]string{"problem.", "error.", "scope.", "notice.", "activity.", "confirm.", "control.", "acr.", "password_rule.", "time.", "device."},
+	return slices.ContainsFunc([]string{"problem.", "error.", "scope.", "notice.", "activity.", "confirm.", "control.", "acr.", "password_rule.", "time.", "device.", "mail."},
 		func(prefix string) bool { return strings.HasPrefix(key, prefix) }) || becauses.MatchString(key)
 }
 

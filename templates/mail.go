@@ -205,18 +205,18 @@ func (w mailWords[S]) say(part string) S { return w.put(w.words["mail."+w.mail.N
 func (w mailWords[S]) put(text string) S {
 	escaped := string(w.as(text))
 	return S(strings.NewReplacer(
-		"{site}", w.value(w.frame.SiteName), "{name}", w.value(w.frame.Name), "{detail}", w.value(w.mail.Detail),
-		"{until}", w.value(mailTime(w.mail.Until)), "{time}", w.value(mailTime(w.frame.Time)),
+		"{site}", w.value(w.frame.SiteName), "{host}", w.value(host(w.frame.SiteURL)), "{name}", w.value(w.frame.Name),
+		"{detail}", w.value(w.detail()), "{until}", w.value(w.words.spell(w.mail.Until)), "{time}", w.value(w.words.spell(w.frame.Time)),
 		"{network}", w.value(w.frame.Network), "{request}", w.value(w.frame.RequestID),
 	).Replace(escaped))
 }
 
-// mailTime is a moment as every language reads it.
-func mailTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// detail is the mail's, in words if it names a control.
+func (w mailWords[S]) detail() string {
+	if text, ok := w.words["control."+w.mail.Detail]; ok {
+		return text
 	}
-	return t.UTC().Format("2006-01-02 15:04") + " UTC"
+	return w.mail.Detail
 }
 
 // richValue is a value in a page; its direction is its own.

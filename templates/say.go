@@ -99,12 +99,24 @@ func (w words) moment(t time.Time, key, attribute string) template.HTML {
 		return template.HTML(html.EscapeString(w["time.never"]))
 	}
 	t = t.UTC()
+	text := w.spellAs(key, t)
+	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `"` + attribute + `>` + html.EscapeString(text) + `</time>`)
+}
+
+// spell is a moment in words where there is no markup; empty if there is none.
+func (w words) spell(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return w.spellAs("time.at", t.UTC())
+}
+
+func (w words) spellAs(key string, t time.Time) string {
 	month := ""
 	if months := strings.Split(w["time.months"], "|"); len(months) == 12 {
 		month = months[t.Month()-1]
 	}
-	text := fmt.Sprintf(w[key], t.Day(), month, t.Year(), t.Format("15:04"))
-	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `"` + attribute + `>` + html.EscapeString(text) + `</time>`)
+	return fmt.Sprintf(w[key], t.Day(), month, t.Year(), t.Format("15:04"))
 }
 
 // browsers and systems are recognised by what they put into User-Agent, in this order.
