@@ -28,6 +28,13 @@ type Secret struct {
 	Created time.Time `json:"created"`
 }
 
+// Names of the secrets of what is under way: a restore leaves them out, so that
+// nothing that was made with them before is taken after it.
+const (
+	SecretFlow    = "flow"    // seals the cookies of sign-ins under way
+	SecretPasskey = "passkey" // MACs the challenges of passkeys
+)
+
 // Secrets holds them.
 var Secrets = Table[Secret]{
 	Kind: "secret", Key: func(s *Secret) string { return s.Name },

@@ -149,9 +149,13 @@ func (in *restorer) take(ctx context.Context, rec Record) (err error) {
 }
 
 // leavesOut: a transient record, its lookups and its entry in the expiry index;
-// and whatever else expires and is not known here.
+// the secrets of what was under way; and whatever else expires and is not known
+// here.
 func (in *restorer) leavesOut(rec Record) bool {
 	if rec.Site == House && rec.Kind == RestoreKind {
+		return true
+	}
+	if rec.Site != House && rec.Kind == Secrets.Kind && (string(rec.Key) == SecretFlow || string(rec.Key) == SecretPasskey) {
 		return true
 	}
 	kind, _, _ := strings.Cut(string(rec.Kind), "/")

@@ -33,6 +33,7 @@ func main() { os.Exit(program()) }
 
 // program runs the command line and returns the exit code.
 func program() int {
+	signal.Ignore(syscall.SIGXFSZ) // a limit on the size of files is a write that fails, as on a full disk
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return run(ctx, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}, os.Args[1:])

@@ -41,6 +41,7 @@ func (c *restoreCommand) Run(ctx context.Context, t *terminal) error {
 		return fmt.Errorf("everything was restored, but not written into the audit log: %w", err)
 	}
 	t.say("restored %d records; everybody signs in anew", records)
+	t.say("recovery codes of agents and offline codes of break-glass are void, since they may have been used: have new ones made")
 	return nil
 }
 

@@ -14,8 +14,8 @@ import (
 const (
 	SecretAudit      = "audit"            // MACs audit records
 	SecretCheckpoint = "audit-checkpoint" // signs checkpoints of the audit log
-	SecretFlow       = "flow"             // seals the cookies of sign-ins under way
-	SecretPasskey    = "passkey"          // MACs the challenges of passkeys
+	SecretFlow       = store.SecretFlow
+	SecretPasskey    = store.SecretPasskey
 )
 
 type secretName struct{ path, name string }
