@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,8 +72,9 @@ type browser struct {
 	url string // of the server
 
 	mu     sync.Mutex
-	posted []string // "path?body" of every form sent
-	said   []string // what the console complained of
+	posted []string                                 // "path?body" of every form sent
+	answer func(http.ResponseWriter, *http.Request) // to script: POSTs to …/options and …/check; nil: 404
+	said   []string                                 // what the console complained of
 }
 
 // openBrowser starts Chromium, and a server that shows the samples under
@@ -103,7 +105,7 @@ func openBrowser(t *testing.T) *browser {
 			if err != nil {
 				return
 			}
-			if strings.HasSuffix(m.URL, "/favicon.ico") { // asked for where a form arrives
+			if strings.HasSuffix(m.URL, "/favicon.ico") || strings.HasSuffix(m.URL, "/options") { // asked for where a form arrives; by script that says so in the page
 				continue
 			}
 			b.mu.Lock()
@@ -185,12 +187,32 @@ func (b *browser) handler(t *testing.T) http.Handler {
 	mux.HandleFunc("GET /favicon.ico", http.NotFound)
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
+		if last := path.Base(r.URL.Path); last == "options" || last == "check" {
+			b.answering()(w, r)
+			return
+		}
 		b.mu.Lock()
 		b.posted = append(b.posted, r.URL.Path+"?"+r.PostForm.Encode())
 		b.mu.Unlock()
 		fmt.Fprint(w, "received")
 	})
 	return mux
+}
+
+// answers sets what script is told; nil: there is nothing of that name.
+func (b *browser) answers(f func(http.ResponseWriter, *http.Request)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = f
+}
+
+func (b *browser) answering() func(http.ResponseWriter, *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.answer == nil {
+		return http.NotFound
+	}
+	return b.answer
 }
 
 // sent are the forms that arrived since it was last asked.
@@ -237,6 +259,7 @@ func TestPagesInChromium(t *testing.T) {
 		t.Run(walk.name, func(t *testing.T) {
 			b.script(t, true)
 			b.media(t)
+			b.answers(nil)
 			b.do(t, chromedp.EmulateViewport(1280, 900))
 			walk.test(t, b)
 			for _, said := range b.complaints() {

@@ -103,11 +103,14 @@ type SetUpPage struct {
 	Problems    []string // keys under problem.…, which begin with email_, name_, password_ or confirm_ where a field is at fault
 }
 
-// SetUpDonePage says that the first administrator exists.
+// SetUpDonePage says that the first administrator exists, and shows the offline
+// codes of BreakGlassPage, this once, to print, copy or keep as a file.
 type SetUpDonePage struct {
 	Frame
-	Email     string
-	SignInURL string // empty: not offered
+	Email           string
+	SignInURL       string   // empty: not offered
+	BreakGlassCodes []string // empty: none were made
+	BreakGlassURL   string   // where they are typed, whole, for the sheet; empty: Base + /break-glass
 }
 
 // FormPostPage sends fields to a client at once (OAuth 2.0 Form Post Response
@@ -133,6 +136,17 @@ type HomePage struct {
 }
 
 func (f Frame) frame() Frame { return f }
+
+// LocaleLinks: none, as a link to the same page would lead to a spent one.
+func (SetUpDonePage) LocaleLinks() []LocaleLink { return nil }
+
+// GlassURL is where the codes are typed.
+func (p SetUpDonePage) GlassURL() string {
+	if p.BreakGlassURL != "" {
+		return p.BreakGlassURL
+	}
+	return p.Base + "/break-glass"
+}
 
 func (SignInPage) file() string    { return "sign_in" }
 func (ConsentPage) file() string   { return "consent" }

@@ -99,6 +99,9 @@ type BreakGlassDonePage struct {
 	SignInURL string // empty: not offered
 }
 
+// LocaleLinks: none, as a link to the same page would lead to one without codes.
+func (RecoveryCodesPage) LocaleLinks() []LocaleLink { return nil }
+
 func (CodePage) file() string           { return "code" }
 func (EnrolPage) file() string          { return "enrol" }
 func (PasskeyPage) file() string        { return "passkey" }

@@ -45,7 +45,7 @@ func around(file string) []string {
 }
 
 // plain pages have none of the parts in forms.html.
-var plain = []string{"consent", "error", "form_post", "home", "refused", "set_up", "set_up_done", "sign_out", "signed_out"}
+var plain = []string{"consent", "error", "form_post", "home", "refused", "set_up", "sign_out", "signed_out"}
 
 // bake puts the words and file names in their places.
 func bake(source string, w words) (string, error) {
@@ -110,7 +110,8 @@ func functions(w words) template.FuncMap {
 		"day":          w.day,
 		"dated":        w.dated,
 		"device":       w.device,
-		"codesFile":    codesFile,
+		"codesFile":    w.codesFile,
+		"glassFile":    w.glassFile,
 		"otpauth":      otpauth,
 		"scope":        w.scope,
 		"errorTitle":   func(p ErrorPage) template.HTML { return w.errorWords(p, ".title") },

@@ -39,6 +39,7 @@ func samples(locale string) map[string]Page {
 		"set_up":            SetUpPage{Frame: at("/set-up/t1"), Action: "/set-up/t1", MinLength: 8},
 		"set_up_problems":   SetUpPage{Frame: at("/set-up/t1"), Action: "/set-up/t1", MinLength: 8, Email: "ana@acme", Name: "Ana Silva", Problems: []string{"email_invalid", "password_too_short", "password_common", "confirm_mismatch"}},
 		"set_up_done":       SetUpDonePage{Frame: at("/set-up/t1"), Email: "ana@acme.example", SignInURL: "/"},
+		"set_up_done_codes": SetUpDonePage{Frame: at("/set-up/t1"), Email: "ana@acme.example", SignInURL: "/account", BreakGlassURL: "https://id.acme.example/break-glass", BreakGlassCodes: []string{"7QFT-2M9K-X4WC-8R0B-TTJ5", "0ZJH-YV63-KD5N-QW1T-6C2M", "M2PX-9C4R-T7GE-5HSA-1QKD", "B8NY-3KQV-W6DJ-Z0FM-4XRP"}},
 		"form_post":         FormPostPage{Frame: at("/oauth/authorize"), Action: "https://desk.example/callback", ClientName: "Agent Desk", Fields: []Field{{"code", "SplxlOBeZQQYbYS6WxSbIA"}, {"state", "af0ifjsldkj"}}},
 		"home":              HomePage{Frame: at("/"), SignInURL: "/sign-in", Discovery: "https://id.acme.example/.well-known/openid-configuration"},
 		"home_signed_in":    HomePage{Frame: at("/"), AgentName: "Raj Patel", AccountURL: "/account", SignOutURL: "/oauth/logout"},

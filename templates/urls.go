@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -85,14 +86,25 @@ func picture(s string) template.URL {
 	return ""
 }
 
-// codesFile is a link that keeps recovery codes as a file, without asking anybody
-// for it.
-func codesFile(p RecoveryCodesPage) template.URL {
-	text := p.Text
-	if text == "" {
-		text = strings.Join(p.Codes, "\n") + "\n"
+// codesFile is a link that keeps recovery codes as a file.
+func (w words) codesFile(p RecoveryCodesPage) template.URL {
+	if p.Text != "" {
+		return textFile(p.Text)
 	}
-	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(text))
+	return textFile(w["codes.title"], p.SiteName, p.AgentEmail, strings.Join(p.Codes, "\n"))
+}
+
+// glassFile is a link that keeps offline codes as a file, with what they are for.
+func (w words) glassFile(p SetUpDonePage) template.URL {
+	return textFile(w["glass.title"], p.SiteName, strings.ReplaceAll(w["glass.text"], "{site}", p.SiteName), w["glass.where"]+" "+p.GlassURL(), strings.Join(p.BreakGlassCodes, "\n"))
+}
+
+// textFile is a link to a file of that text, for which nobody has to be asked
+// again. Systems that read no line ends but their own are served too.
+func textFile(paragraphs ...string) template.URL {
+	said := slices.DeleteFunc(paragraphs, func(s string) bool { return s == "" })
+	text := strings.TrimSuffix(strings.Join(said, "\n\n"), "\n") + "\n"
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape("\ufeff"+strings.ReplaceAll(text, "\n", "\r\n")))
 }
 
 // otpauth gives s back as a link if it leads to an authenticator app, else "".

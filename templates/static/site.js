@@ -86,6 +86,202 @@
     });
   }
 
+  // Times are the reader's own, in the page's language and the reader's habits.
+  const language = document.documentElement.lang;
+  const habits = navigator.languages.find((tag) => tag.split("-")[0] === language) || language;
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const style = "day" in time.dataset ? { dateStyle: "long" } : { dateStyle: "long", timeStyle: "short" };
+    time.textContent = new Intl.DateTimeFormat(habits, { ...style, numberingSystem: "latn" }).format(new Date(time.dateTime));
+  }
+
+  // What a form says besides what was typed: whose it is, and that it is ours.
+  const hidden = (form) => {
+    const body = new URLSearchParams();
+    for (const input of form.querySelectorAll('input[type="hidden"]')) {
+      if (input.name !== "credential") body.append(input.name, input.value);
+    }
+    return body;
+  };
+  const ask = async (url, body, signal) => {
+    const answer = await fetch(url, { method: "POST", body, signal, headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return answer.json();
+  };
+
+  // The rules for a password are ticked while it is typed. What is not known, or
+  // no longer, has no tick.
+  const rules = document.querySelector("[data-check]");
+  const typed = document.getElementById("new_password");
+  if (rules && typed) {
+    const say = document.getElementById("rules-say");
+    let timer = 0;
+    let asking = new AbortController();
+    const show = (ticks) => {
+      const broken = [];
+      for (const line of rules.children) {
+        const tick = ticks.find((t) => t.rule === line.dataset.rule);
+        const state = !tick || tick.later ? "" : tick.ok ? "ok" : "failed";
+        line.dataset.state = state;
+        line.querySelector(".state").textContent = state && (state === "ok" ? rules.dataset.ok : rules.dataset.failed);
+        if ("rare" in line.dataset) line.hidden = state !== "failed";
+        if (state === "failed") broken.push(line.children[1].textContent);
+      }
+      const words = broken.length > 0 ? `${say.dataset.left} ${broken.join("; ")}` : ticks.length > 0 ? say.dataset.done : "";
+      if (say.textContent !== words) say.textContent = words;
+    };
+    const check = async () => {
+      const mine = (asking = new AbortController());
+      const giveUp = setTimeout(() => mine.abort("late"), 5000);
+      const body = hidden(typed.form);
+      body.append("new_password", typed.value);
+      try {
+        const { rules: ticks } = await ask(rules.dataset.check, body, mine.signal);
+        if (!mine.signal.aborted) show(ticks);
+      } catch (err) {
+        if (err.name !== "AbortError") show([]);
+      } finally {
+        clearTimeout(giveUp);
+      }
+    };
+    typed.addEventListener("input", () => {
+      clearTimeout(timer);
+      asking.abort();
+      if (typed.value === "") show([]);
+      else timer = setTimeout(check, 250);
+    });
+  }
+
+  // What is to be kept can be copied and printed.
+  const copy = async (text, from) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // not allowed: it is marked at least, and an older way tried
+      getSelection().selectAllChildren(from);
+      return document.execCommand("copy");
+    }
+    return true;
+  };
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const from = document.getElementById(button.dataset.copy);
+    const words = button.textContent;
+    const said = document.createElement("span");
+    said.className = "unseen";
+    said.setAttribute("role", "status");
+    button.after(said);
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const lines = [...from.querySelectorAll("li")].map((line) => line.textContent.trim() + "\n");
+      if (!await copy(lines.join("") || from.textContent.replaceAll(" ", ""), from)) return;
+      button.textContent = said.textContent = button.dataset.done;
+      setTimeout(() => {
+        button.textContent = words;
+        said.textContent = "";
+      }, 3000);
+    });
+  }
+  for (const button of document.querySelectorAll("[data-print]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+  }
+
+  // Passkeys. The server speaks JSON with bytes in base64url (WebAuthn, 5.1.8 and
+  // 5.1.9), the browser speaks bytes; older ones can't translate.
+  const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  const known = (list) => (list || []).map((k) => ({ ...k, id: bytes(k.id) }));
+  const options = (o) => ({
+    ...o, challenge: bytes(o.challenge),
+    ...(o.user ? { user: { ...o.user, id: bytes(o.user.id) }, excludeCredentials: known(o.excludeCredentials) } : { allowCredentials: known(o.allowCredentials) }),
+  });
+  const credential = (c) => {
+    const response = {};
+    for (const part of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+      if (c.response[part]) response[part] = base64(c.response[part]);
+    }
+    if (c.response.getTransports) response.transports = c.response.getTransports();
+    return JSON.stringify({
+      id: c.id, rawId: base64(c.rawId), type: c.type, response,
+      authenticatorAttachment: c.authenticatorAttachment || undefined, clientExtensionResults: c.getClientExtensionResults(),
+    });
+  };
+
+  const passkey = (form) => {
+    const { passkey: ceremony, options: url } = form.dataset;
+    const said = form.querySelector(".said");
+    const button = form.querySelector("button");
+    let abort = new AbortController();
+    let running = Promise.resolve();
+    let again = 0;
+
+    // begin ends what is under way and asks the browser; by itself it waits in
+    // the field for the e-mail address until a passkey is picked there.
+    const begin = (byItself) => {
+      abort.abort();
+      clearTimeout(again);
+      abort = new AbortController();
+      running = turn(byItself, abort, running);
+    };
+    const turn = async (byItself, mine, before) => {
+      await before;
+      const { signal } = mine;
+      if (signal.aborted) return;
+      if (!byItself) said.textContent = "";
+      const giveUp = setTimeout(() => mine.abort("late"), 15000);
+      try {
+        const { publicKey } = await ask(url, hidden(form), signal);
+        clearTimeout(giveUp);
+        const request = { publicKey: options(publicKey), signal };
+        if (byItself) {
+          request.mediation = "conditional";
+          again = setTimeout(() => begin(true), (publicKey.timeout || 300000) * 0.8); // before the challenge is too old
+        }
+        send(await navigator.credentials[ceremony](request));
+      } catch (err) {
+        if (byItself || err.name === "AbortError") return;
+        said.textContent = form.dataset[{ NotAllowedError: "cancelled", InvalidStateError: "exists" }[err.name] || "failed"];
+        if ("autofill" in form.dataset) autofill();
+      } finally {
+        clearTimeout(giveUp);
+      }
+    };
+    const send = (answer) => {
+      if (!answer) throw new Error("no passkey");
+      clearTimeout(again);
+      form.elements.credential.value = credential(answer);
+      const remember = document.getElementById("remember");
+      if (remember?.checked && remember.form !== form) {
+        const copied = remember.cloneNode();
+        copied.type = "hidden";
+        copied.removeAttribute("id");
+        form.append(copied);
+      }
+      form.requestSubmit();
+    };
+    const autofill = async () => {
+      if (await PublicKeyCredential.isConditionalMediationAvailable?.()) begin(true);
+    };
+
+    button.addEventListener("click", () => begin(false));
+    form.addEventListener("submit", (event) => { // by Enter in the field for its name
+      if (form.elements.credential.value !== "") return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      begin(false);
+    }, true);
+    window.addEventListener("pageshow", (event) => {
+      if (!event.persisted) return;
+      form.elements.credential.value = "";
+      if ("autofill" in form.dataset) autofill();
+    });
+    form.hidden = button.hidden = false;
+    if ("autofill" in form.dataset) autofill();
+  };
+  if (window.PublicKeyCredential && navigator.credentials) {
+    for (const form of document.querySelectorAll("form[data-passkey]")) passkey(form);
+    for (const words of document.querySelectorAll("[data-no-passkey]")) words.hidden = true;
+    for (const or of document.querySelectorAll("[data-with-passkey]")) or.hidden = false;
+  }
+
   // An answer to a client goes on by itself.
   const answer = document.querySelector("form[data-submit]");
   if (answer) HTMLFormElement.prototype.submit.call(answer);
