@@ -128,24 +128,27 @@ func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
 	if problems = append(problems, more...); len(problems) > 0 {
 		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, problems)
 	}
-	err = x.claim(r.Context(), s, r.PathValue("token"), a, prepared)
+	codes, err := x.claim(r.Context(), s, r.PathValue("token"), a, prepared)
 	if errors.Is(err, store.ErrExists) {
 		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, []string{"email_taken"})
 	}
 	if err != nil {
 		return err
 	}
-	return x.Web.Render(w, r, http.StatusOK, templates.SetUpDonePage{Frame: x.Web.Frame(r), Email: a.email})
+	return x.Web.Render(w, r, http.StatusOK, templates.SetUpDonePage{
+		Frame: x.Web.Frame(r), Email: a.email, SignInURL: s.Base() + "/account", BreakGlassCodes: codes, GlassURL: s.URL("/break-glass"),
+	})
 }
 
 // claim spends the link and creates the administrator in one transaction, so
-// that of any number of claims one succeeds.
-func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a administrator, prepared password.Prepared) error {
+// that of any number of claims one succeeds. It returns the offline codes with
+// which an administrator who is shut out gets in again.
+func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a administrator, prepared password.Prepared) (codes []string, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make the agent's id: %w", err)
+		return nil, fmt.Errorf("make the agent's id: %w", err)
 	}
-	return x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
+	err = x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
 		if err := x.checkLink(tx, token); err != nil {
 			return err
 		}
@@ -164,12 +167,18 @@ func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a admini
 			return err
 		}
 		ref := audit.Ref{Type: policy.Agent, ID: agent.ID}
-		return x.Audit.Record(ctx, tx, audit.Event{
+		err := x.Audit.Record(ctx, tx, audit.Event{
 			Action: audit.SetUpFinish, Actor: ref, Object: ref, Result: audit.Success,
 			Changes:  []audit.Change{{Field: "roles", New: policy.Administrators}},
 			Personal: map[string]string{"email": agent.Email, "name": agent.Name},
 		})
+		if err != nil {
+			return err
+		}
+		codes, err = x.Glass.NewCodes(ctx, tx, s, ref)
+		return err
 	})
+	return codes, err
 }
 
 // administrator is what was typed for the first one.

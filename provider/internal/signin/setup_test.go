@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,24 @@ func TestTheSetUpLinkCreatesOneAdministratorWhoCanSignIn(t *testing.T) {
 	}
 	if link := h.setUpLink(); link != "" {
 		t.Errorf("a link although there is an administrator: %s", link)
+	}
+	if got := b.signIn("root@acme.example", "Plum-tree lamp 42"); got.status != http.StatusSeeOther {
+		t.Errorf("sign-in: %d", got.status)
+	}
+}
+
+func TestTheOfflineCodesOfTheSetUpLetAShutOutAdministratorIn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.browser()
+	done := b.post(h.setUpLink(), rootForm...)
+	codes := regexp.MustCompile(`<code>([0-9A-Z-]{20,})</code>`).FindAllStringSubmatch(done.body, -1)
+	if len(codes) != 5 || done.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d codes, %v", len(codes), done.header)
+	}
+	h.settings(func(s *store.Settings) { s.Allowlist = store.Allowlist{Enabled: true, Console: true} })
+	if got := b.post("/break-glass", "email", "root@acme.example", "password", "Plum-tree lamp 42", "code", codes[4][1], "control", "allowlist"); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := b.signIn("root@acme.example", "Plum-tree lamp 42"); got.status != http.StatusSeeOther {
 		t.Errorf("sign-in: %d", got.status)
