@@ -48,6 +48,7 @@ type Store struct {
 	checks  sync.WaitGroup     // the check after an unclean stop
 	stop    context.CancelFunc // ends it
 	clean   bool               // the file holds the clean-stop mark; the writer's only
+	checked bool               // opening it has checked it whole
 
 	fatal atomic.Pointer[error]
 	// broken is set when the library panicked: it may hold any of its locks.

@@ -61,6 +61,7 @@ type checker struct {
 	pageSize int64
 	meta     meta
 	seen     []bool // by page
+	leafPage []byte // where leaves are read one after the other, once records are
 	done     int64
 	sum      uint64
 }
@@ -71,16 +72,15 @@ func (c *checker) header() error {
 	if c.size == 0 {
 		return damaged("the file is empty")
 	}
-	first, err := readAt(c.file, pageHead+metaSize, 0)
-	if err != nil {
+	first, second := make([]byte, pageHead+metaSize), make([]byte, pageHead+metaSize)
+	if err := readAt(c.file, first, 0); err != nil {
 		return err
 	}
 	zero, err := parseMeta(first)
 	if err != nil {
 		return err
 	}
-	second, err := readAt(c.file, pageHead+metaSize, zero.pageSize)
-	if err != nil {
+	if err := readAt(c.file, second, zero.pageSize); err != nil {
 		return err
 	}
 	one, err := parseMeta(second)
@@ -131,7 +131,7 @@ func (c *checker) run(ctx context.Context) error {
 		return damaged("the records are gone")
 	}
 	for id, seen := range c.seen {
-		if !seen {
+		if !seen && c.meta.freelist != noFreelist {
 			return damaged("page %d is neither used nor free", id)
 		}
 	}
@@ -162,6 +162,7 @@ func (c *checker) records(ctx context.Context, bucket []byte) error {
 		}
 		err = c.leaf(parsePage(bucket[bucketHead:]), nil, nil, visit)
 	} else {
+		c.leafPage = make([]byte, c.pageSize)
 		err = c.tree(ctx, root, nil, nil, 0, visit)
 	}
 	if err == nil && c.sum != want {

@@ -22,6 +22,13 @@ var damageSites = []string{"", "acme", store.House}
 // and what is in it.
 func sample(t *testing.T) (file []byte, truth map[string]string) {
 	t.Helper()
+	_, file, truth = samples(t)
+	return file, truth
+}
+
+// samples is sample, and the file as it was before it was stopped.
+func samples(t *testing.T) (running, file []byte, truth map[string]string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "db")
 	s, err := Open(Options{Path: path})
 	if err != nil {
@@ -52,17 +59,31 @@ func sample(t *testing.T) (file []byte, truth map[string]string) {
 			t.Fatal(err)
 		}
 	}
+	running = withoutReserve(t, path)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if file, err = os.ReadFile(path); err != nil {
+	return running, withoutReserve(t, path), truth
+}
+
+// withoutReserve is the part of a file that is in use.
+func withoutReserve(t *testing.T, path string) []byte {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
+	m := newestMeta(t, file)
+	return file[:m.pages*m.pageSize]
+}
+
+func newestMeta(t *testing.T, file []byte) meta {
+	t.Helper()
 	c := &checker{file: bytes.NewReader(file), size: int64(len(file))}
 	if err := c.header(); err != nil {
 		t.Fatal(err)
 	}
-	return file[:c.meta.pages*c.pageSize], truth // without what it has in reserve
+	return c.meta
 }
 
 // harm damages a copy of the file in one of several ways.
@@ -187,6 +208,31 @@ func TestDamageThatOpenDidNotLookForIsAnErrorWhereItIsMet(t *testing.T) {
 	for i := range 300 {
 		harmed, how := harm(r, file)
 		tryDamaged(t, filepath.Join(t.TempDir(), "db"), harmed, truth, fmt.Sprintf("trial %d: %s", i, how), 0)
+	}
+}
+
+// After an unclean stop there is no freelist, and the library walks the whole tree
+// to make one: it must not meet any damage there, however large the file is.
+func TestAFileWithoutAFreelistIsCheckedBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
+	running, stopped, truth := samples(t)
+	if newestMeta(t, running).freelist != noFreelist || newestMeta(t, stopped).freelist == noFreelist {
+		t.Fatal("the freelist belongs into the last commit and no other")
+	}
+	if tryDamaged(t, filepath.Join(t.TempDir(), "db"), running, truth, "nothing", 0) {
+		t.Error("a whole file without a freelist was refused")
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	noticed := 0
+	for i := range 300 {
+		harmed, how := harm(r, running)
+		path := filepath.Join(t.TempDir(), "db")
+		if tryDamaged(t, path, harmed, truth, fmt.Sprintf("trial %d: %s", i, how), 0) {
+			noticed++
+		}
+	}
+	if noticed < 75 {
+		t.Errorf("only %d of 300 harmed files were noticed", noticed)
 	}
 }
 

@@ -22,7 +22,8 @@ const (
 	// lockTimeout is how long Open waits for another process to let go.
 	lockTimeout = time.Second
 	// wholeUpTo is the size of the largest file that is checked whole before it
-	// is used; a larger one is checked in the background after an unclean stop.
+	// is used. A larger one is if it has no freelist, as after an unclean stop: the
+	// library makes one then by walking the tree, and believes what it walks on.
 	wholeUpTo = 16 << 20
 	// mapAtLeast is address space, not memory: a map that need not move never
 	// makes writers wait for readers.
@@ -81,12 +82,13 @@ func (s *Store) open() (err error) {
 	if info, err := os.Stat(s.path); err == nil {
 		size = max(size, int(info.Size())*10)
 	}
-	inspect := inspector{wholeUpTo: s.checkedAtOpen}
+	inspect := &inspector{wholeUpTo: s.checkedAtOpen}
 	s.db, err = bolt.Open(s.path, 0o600, settings(size, func(path string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := inspect.open(path, flag, mode)
 		s.file = f
 		return f, err
 	}))
+	s.checked = inspect.whole
 	switch {
 	case errors.Is(err, ErrInUse), errors.Is(err, store.ErrDamaged), errors.Is(err, os.ErrPermission), err == nil:
 		return err
@@ -99,14 +101,18 @@ type openFile func(string, int, os.FileMode) (*os.File, error)
 func settings(mapSize int, open openFile) *bolt.Options {
 	return &bolt.Options{
 		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, InitialMmapSize: mapSize, OpenFile: open,
+		NoFreelistSync: true, // but in the last commit: see markClean
 	}
 }
 
 // inspector opens and locks the file and looks at it with our own eyes before
 // the library does, which believes what it reads.
-type inspector struct{ wholeUpTo int64 }
+type inspector struct {
+	wholeUpTo int64
+	whole     bool // it was checked whole
+}
 
-func (i inspector) open(path string, flag int, mode os.FileMode) (*os.File, error) {
+func (i *inspector) open(path string, flag int, mode os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
@@ -117,7 +123,7 @@ func (i inspector) open(path string, flag int, mode os.FileMode) (*os.File, erro
 	return f, nil
 }
 
-func (i inspector) inspect(f *os.File) error {
+func (i *inspector) inspect(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -132,9 +138,10 @@ func (i inspector) inspect(f *os.File) error {
 	if err := c.header(); err != nil {
 		return err
 	}
-	if c.meta.pages*c.pageSize > i.wholeUpTo {
+	if c.meta.pages*c.pageSize > i.wholeUpTo && c.meta.freelist != noFreelist {
 		return nil
 	}
+	i.whole = true
 	return c.run(context.Background())
 }
 
@@ -178,6 +185,7 @@ func fillNew(path string) error {
 	if err != nil {
 		return err
 	}
+	db.NoFreelistSync = false
 	err = db.Update(func(b *bolt.Tx) error {
 		records, err := b.CreateBucket(recordsBucket)
 		if err != nil {
@@ -223,21 +231,25 @@ func (s *Store) begun() (*history, error) {
 	return &history{since: uint64(t.b.ID())}, nil
 }
 
-// markClean is the last commit of a run that wrote something.
+// markClean is the last commit of a run that wrote something, and the only one
+// with the freelist: written by each, it would make every commit dearer the more
+// pages were ever freed. Without one the next Open walks the tree to make it.
 func (s *Store) markClean() error {
 	if s.clean {
 		return nil
 	}
+	s.db.NoFreelistSync = false
 	o := &overlay.Overlay{}
 	o.Put(cleanKey, overlay.Write{Frame: houseFrame("clean-stop", nil)})
 	return s.apply([]*request{{writes: o}})
 }
 
-// checkLater checks a large file in the background after an unclean stop.
+// checkLater checks a large file in the background after an unclean stop, if
+// opening it did not.
 func (s *Store) checkLater() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	if s.clean {
+	if s.clean || s.checked {
 		return
 	}
 	s.checks.Go(func() {

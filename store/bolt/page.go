@@ -25,6 +25,8 @@ const (
 	metaPage     = 0x04
 	freelistPage = 0x10
 	bucketLeaf   = 0x01
+
+	noFreelist = -1 // a meta page's, while nobody has written one
 )
 
 type meta struct {
@@ -135,14 +137,13 @@ func (p page) freed() ([]int64, error) {
 	return freed, nil
 }
 
-func readAt(r io.ReaderAt, size, offset int64) ([]byte, error) {
-	b := make([]byte, size)
+func readAt(r io.ReaderAt, b []byte, offset int64) error {
 	n, err := r.ReadAt(b, offset)
-	if int64(n) == size {
-		return b, nil
+	if n == len(b) {
+		return nil
 	}
 	if err == io.EOF {
-		return nil, damaged("the file ends at %d", offset+int64(n))
+		return damaged("the file ends at %d", offset+int64(n))
 	}
-	return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }

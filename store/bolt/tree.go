@@ -74,6 +74,9 @@ func (c *checker) leaf(p page, lo, hi []byte, fn visit) error {
 }
 
 func (c *checker) freelist() error {
+	if c.meta.freelist == noFreelist { // what the tree does not use is free
+		return nil
+	}
 	p, err := c.page(c.meta.freelist)
 	if err != nil {
 		return err
@@ -98,11 +101,17 @@ func (c *checker) page(id int64) (page, error) {
 	if id < 2 || id >= c.meta.pages {
 		return page{}, damaged("page %d does not exist", id)
 	}
-	data, err := readAt(c.file, c.pageSize, id*c.pageSize)
-	if err != nil {
+	data := c.leafPage
+	if data == nil {
+		data = make([]byte, c.pageSize)
+	}
+	if err := readAt(c.file, data, id*c.pageSize); err != nil {
 		return page{}, err
 	}
 	p := parsePage(data)
+	if p.flags != leafPage { // its keys are needed while those below it are read
+		p.data = bytes.Clone(data)
+	}
 	if p.id != id {
 		return page{}, damaged("page %d says that it is page %d", id, p.id)
 	}
@@ -110,7 +119,8 @@ func (c *checker) page(id int64) (page, error) {
 		return page{}, err
 	}
 	if p.overflow > 0 {
-		if p.data, err = readAt(c.file, c.pageSize*(p.overflow+1), id*c.pageSize); err != nil {
+		p.data = make([]byte, c.pageSize*(p.overflow+1))
+		if err := readAt(c.file, p.data, id*c.pageSize); err != nil {
 			return page{}, err
 		}
 	}
