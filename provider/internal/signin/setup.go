@@ -136,7 +136,7 @@ func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return x.Web.Render(w, r, http.StatusOK, templates.SetUpDonePage{
-		Frame: x.Web.Frame(r), Email: a.email, SignInURL: s.Base() + "/account", BreakGlassCodes: codes, GlassURL: s.URL("/break-glass"),
+		Frame: x.Web.Frame(r), Email: a.email, SignInURL: s.Base() + "/account", BreakGlassCodes: codes, BreakGlassURL: s.URL("/break-glass"),
 	})
 }
 
