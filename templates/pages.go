@@ -137,7 +137,7 @@ type HomePage struct {
 
 func (f Frame) frame() Frame { return f }
 
-// LocaleLinks: none, as a link to the same page would lead to a spent one.
+// LocaleLinks are none, as a link to the same page would lead to a spent one.
 func (SetUpDonePage) LocaleLinks() []LocaleLink { return nil }
 
 // GlassURL is where the codes are typed.

@@ -99,7 +99,7 @@ type BreakGlassDonePage struct {
 	SignInURL string // empty: not offered
 }
 
-// LocaleLinks: none, as a link to the same page would lead to one without codes.
+// LocaleLinks are none, as a link to the same page would lead to one without codes.
 func (RecoveryCodesPage) LocaleLinks() []LocaleLink { return nil }
 
 func (CodePage) file() string           { return "code" }

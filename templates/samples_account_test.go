@@ -16,6 +16,17 @@ const (
 	safari  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 )
 
+// What is long, and has no place to break.
+const (
+	longName  = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+	longEmail = "a.very.long.address.that.somebody.was.given.by.an.organisation@department.of.administrative.affairs.example"
+)
+
+func long(f Frame) Frame {
+	f.SiteName = longName
+	return f
+}
+
 // qr is a small picture in place of a real code.
 const qr = template.URL("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 
@@ -38,6 +49,7 @@ func stepSamples(locale string) map[string]Page {
 		"sign_in_again":         SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", FixedEmail: true, Problem: "sign_in_again", CancelURL: "/account"},
 		"sign_in_notice":        SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", Notice: "password_reset", ForgotURL: "/forgot"},
 		"code":                  CodePage{Frame: frame, Action: "/sign-in/f1/factor", ClientName: "Agent Desk", AgentEmail: "raj@acme.example", RememberDays: 14, PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
+		"code_long":             CodePage{Frame: long(frame), Action: "/sign-in/f1/factor", ClientName: longName, AgentEmail: longEmail, RememberDays: 14, PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
 		"code_wrong":            CodePage{Frame: frame, Action: "/sign-in/f1/factor", ClientName: "Agent Desk", AgentEmail: "raj@acme.example", Problem: "wrong_code", RememberDays: 14, Remember: true},
 		"code_too_many":         CodePage{Frame: frame, Action: "/sign-in/f1/factor", AgentEmail: "raj@acme.example", Problem: "too_many_codes", NoCodes: true},
 		"code_recovery":         CodePage{Frame: frame, Action: "/sign-in/f1/factor", AgentEmail: "raj@acme.example", NoApp: true},
@@ -107,7 +119,12 @@ func accountSamples(locale string) map[string]Page {
 	confirm := func(kind, name string, count int) ConfirmPage {
 		return ConfirmPage{AccountFrame: at("/account/factors/remove"), Kind: kind, Name: name, Count: count, Action: "/account/factors/remove", Fields: []Field{{"id", "p1"}}, CancelURL: "/account/factors"}
 	}
+	wide := factors
+	wide.AccountFrame = at("/account/factors")
+	wide.Frame, wide.AgentName, wide.AgentEmail = long(wide.Frame), longName, longEmail
+	wide.TOTPs = []FactorLine{{"t1", longName, day1, day2, false, false}, {"t2", "عملي", day1, day2, false, false}}
 	return map[string]Page{
+		"account_factors_long":      wide,
 		"account":                   AccountPage{AccountFrame: at("/account"), HasPassword: true, PasswordChanged: day2, PasswordDays: 3, TOTPs: 1, Passkeys: 2, CodesLeft: 8, Devices: 2, Sessions: 4, Apps: 2, Activity: events[:3]},
 		"account_new":               AccountPage{AccountFrame: bare, Sessions: 1},
 		"account_expired":           AccountPage{AccountFrame: told(at("/account"), "", "changed_meanwhile"), HasPassword: true, PasswordChanged: day1, PasswordExpired: true, Sessions: 1, Activity: events[4:]},
