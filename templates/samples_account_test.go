@@ -46,7 +46,7 @@ func stepSamples(locale string) map[string]Page {
 	lines := []SessionLine{{"s2", safari, "203.0.113.0/24", day1, day2, "phr", false}, {"s3", "curl/8.5", "", day2, day2, "aal1", false}}
 	return map[string]Page{
 		"sign_in_passkey":       SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot?flow=f1", PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
-		"sign_in_again":         SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", FixedEmail: true, Problem: "sign_in_again", CancelURL: "/account"},
+		"sign_in_again":         SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", FixedEmail: true, CancelURL: "/account"},
 		"sign_in_notice":        SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", Notice: "password_reset", ForgotURL: "/forgot"},
 		"code":                  CodePage{Frame: frame, Action: "/sign-in/f1/factor", ClientName: "Agent Desk", AgentEmail: "raj@acme.example", RememberDays: 14, PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
 		"code_long":             CodePage{Frame: long(frame), Action: "/sign-in/f1/factor", ClientName: longName, AgentEmail: longEmail, RememberDays: 14, PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
