@@ -89,7 +89,7 @@ func start(t testing.TB, on storetest.Engine, callback string) *running {
 	return startOn(t, engine, callback)
 }
 
-func startOn(t testing.TB, engine store.Store, callback string) *running {
+func startOn(t testing.TB, engine store.Store, callback string, change ...func(*provider.Options)) *running {
 	t.Helper()
 	h := &running{t: t, log: &lockedBuffer{}}
 	var handler http.Handler
@@ -100,10 +100,14 @@ func startOn(t testing.TB, engine store.Store, callback string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server, err = provider.New(provider.Options{
+	options := provider.Options{
 		Store: engine, Sealer: sealer, PublicURL: h.issuer, Log: zerolog.New(h.log),
 		Argon2: provider.Argon2{MemoryKiB: 8, Time: 1, Threads: 1},
-	})
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	h.server, err = provider.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
