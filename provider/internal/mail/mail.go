@@ -44,7 +44,6 @@ const (
 
 // What becomes of mails, for Observe.
 const (
-	Queued  = "queued"
 	Sent    = "sent"
 	Retried = "retried" // could not be sent now
 	Failed  = "failed"  // given up, or dropped because too many wait
@@ -60,7 +59,6 @@ type Options struct {
 	Pages  *templates.Renderer
 
 	URL        string         // smtp:// or smtps://; see ParseServer. Empty: no mail is sent, unless Deliver is set
-	Password   string         // of the URL's user, where the URL has none
 	From       string         // the sender's address, with or without a name
 	AllowPlain bool           // to servers off loopback without TLS; never with a password
 	RootCAs    *x509.CertPool // nil: the system's
@@ -99,10 +97,11 @@ type Mail struct {
 	mu   sync.Mutex
 	next map[string]time.Time // by site: when to look
 	hot  map[string]time.Time // by site: something was queued, and may not be committed before then
-	seen map[string]seen      // by site: what waited at the last look
+	seen map[string]seen      // by site: what waited when it was last counted
 }
 
 type seen struct {
+	at     time.Time
 	count  int
 	oldest time.Time
 }
@@ -123,7 +122,7 @@ func New(o Options) (*Mail, error) {
 	if o.Deliver != nil {
 		return m, nil
 	}
-	if m.server, err = ParseServer(o.URL, o.Password, o.AllowPlain); err != nil {
+	if m.server, err = ParseServer(o.URL, o.AllowPlain); err != nil {
 		return nil, err
 	}
 	m.server.roots, m.server.hello = o.RootCAs, helloName(o.Sites.PublicURL())

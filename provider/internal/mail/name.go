@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxShown is how many characters of a name are shown.
+// maxShown is how many characters of a name are shown, or one more.
 const maxShown = 64
 
 // plainName makes a name of what somebody typed: one line, no markup, nothing
@@ -27,16 +27,18 @@ func plainName(s string) string {
 			space = b.Len() > 0
 			continue
 		}
-		if before == '.' && !space && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+		if strings.ContainsRune(".。．｡", before) && !space && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
 			space = true // "evil.example" becomes two words
+		}
+		if n >= maxShown {
+			return b.String() + "…"
 		}
 		if space {
 			b.WriteByte(' ')
 			space = false
+			n++
 		}
-		if b.WriteRune(r); n >= maxShown {
-			return b.String() + "…"
-		}
+		b.WriteRune(r)
 		before = r
 		n++
 	}

@@ -79,7 +79,6 @@ func (m *Mail) Queue(ctx context.Context, tx store.Tx, s *site.Site, msg Message
 	if err := store.Outbox.Put(tx, &rec); err != nil {
 		return fmt.Errorf("queue a mail: %w", err)
 	}
-	m.observe(rec.Name, Queued)
 	m.expect(tx.Site())
 	return nil
 }

@@ -11,9 +11,11 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // mechanisms are the ways to show the password, the best first. Those that show
@@ -34,8 +36,8 @@ func (s *Server) Send(ctx context.Context, l Letter) (answer string, err error) 
 	ctx, cancel := context.WithTimeout(ctx, talk)
 	defer cancel()
 	var line net.Conn
-	client, err := s.client(l, func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := s.dial(ctx, network, address)
+	client, err := s.client(l, func(_ context.Context, network, address string) (net.Conn, error) {
+		conn, err := s.dial(ctx, network, address) // its own context ends with the greeting
 		line = conn
 		return conn, err
 	})
@@ -47,13 +49,47 @@ func (s *Server) Send(ctx context.Context, l Letter) (answer string, err error) 
 		defer line.Close()
 	}
 	if err != nil {
-		return "", greeted(err)
+		return "", s.greeted(ctx, err)
 	}
-	if err := client.SendWithSMTPClient(session, msg); err != nil && !msg.IsDelivered() {
-		return "", refused(err)
+	if answer, err = hand(session, msg); err != nil {
+		return "", refused(ctx, err)
 	}
 	_ = session.Quit() // it has the letter, whatever it says to that
-	return printable(msg.ServerResponse()), nil
+	return printable(answer), nil
+}
+
+// hand gives the letter to a server that has greeted us, and returns what it says.
+func hand(session *smtp.Client, msg *gomail.Msg) (answer string, err error) {
+	from, err := msg.GetSender(false)
+	if err != nil {
+		return "", err
+	}
+	to, err := msg.GetRecipients()
+	if err != nil {
+		return "", err
+	}
+	if err := session.Mail(from); err != nil {
+		return "", err
+	}
+	for _, address := range to {
+		if err := session.Rcpt(address); err != nil {
+			return "", err
+		}
+	}
+	w, err := session.Data()
+	if err != nil {
+		return "", err
+	}
+	if _, err := msg.WriteTo(w); err != nil {
+		return "", err // without the end: what is half written is no letter
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	if said, ok := w.(interface{ ServerResponse() string }); ok {
+		answer = said.ServerResponse()
+	}
+	return answer, nil
 }
 
 func (s *Server) client(l Letter, dial gomail.DialContextFunc) (*gomail.Client, error) {
@@ -114,6 +150,8 @@ func (s *Server) dial(ctx context.Context, network, address string) (net.Conn, e
 // maxAnswers is the most that a server may say in a conversation, in bytes.
 const maxAnswers = 1 << 20
 
+var errTooMuch = errors.New("the server says too much")
+
 // boundedConn keeps the one deadline that it was given, and hears so much only.
 type boundedConn struct {
 	net.Conn
@@ -128,7 +166,7 @@ func (*boundedConn) SetWriteDeadline(time.Time) error { return nil }
 // Read reads until the server has said too much.
 func (c *boundedConn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		return 0, errors.New("the server says too much")
+		return 0, errTooMuch
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
@@ -177,18 +215,13 @@ func (r *Refusal) class() string {
 	return strings.TrimSpace("refused " + strconv.Itoa(r.Code) + " " + r.Enhanced)
 }
 
-// refused finds the server's answer in what go-mail returns for a letter.
-func refused(err error) error {
-	var send *gomail.SendError
+// refused is what came of a letter that was not taken.
+func refused(ctx context.Context, err error) error {
 	var answer *textproto.Error
-	switch {
-	case errors.As(err, &answer):
-	case errors.As(err, &send) && send.ErrorCode() > 0:
-		answer = &textproto.Error{Code: send.ErrorCode(), Msg: answerIn(send.Error(), send.ErrorCode())}
-	default:
-		return broken(err)
+	if !errors.As(err, &answer) {
+		return broken(ctx, err)
 	}
-	r := &Refusal{Code: answer.Code, Text: printable(answer.Msg), Enhanced: enhanced(answer.Msg)}
+	r := refusal(answer)
 	switch r.Code {
 	case 530, 534, 535, 538: // it wants TLS or a password: that can be set right
 	default:
@@ -197,21 +230,30 @@ func refused(err error) error {
 	return r
 }
 
-// answerIn cuts the server's answer out of go-mail's sentence about it.
-func answerIn(sentence string, code int) string {
-	_, rest, _ := strings.Cut(sentence, strconv.Itoa(code)+" ")
-	rest, _, _ = strings.Cut(rest, ", affected ")
-	return rest
+func refusal(answer *textproto.Error) *Refusal {
+	return &Refusal{Code: answer.Code, Text: printable(answer.Msg), Enhanced: enhanced(answer.Msg)}
 }
 
 // greeted makes an error of what failed before the letter's turn: however the
 // server said it, the letter is not at fault.
-func greeted(err error) error {
+func (s *Server) greeted(ctx context.Context, err error) error {
 	var answer *textproto.Error
-	if errors.As(err, &answer) {
-		return &Refusal{Code: answer.Code, Text: printable(answer.Msg), Enhanced: enhanced(answer.Msg)}
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &answer):
+		return refusal(answer)
+	case errors.As(err, &record):
+		return &brokenError{"the server does not speak TLS from the first byte: is it smtp:// in place of smtps://?"}
+	case strings.Contains(err.Error(), "does not support STARTTLS"):
+		return &brokenError{"the server offers no STARTTLS, and without it nothing is sent"}
+	case strings.Contains(err.Error(), "does not support SMTP AUTH"):
+		return &brokenError{"the server takes no password"}
 	}
-	return broken(err)
+	b := broken(ctx, err)
+	if b.text == tookTooLong && !s.implicitTLS {
+		b.text += "; if it speaks TLS from the first byte, write smtps://"
+	}
+	return b
 }
 
 // brokenError is a conversation that did not come to its end. Its text holds no
@@ -220,8 +262,10 @@ type brokenError struct{ text string }
 
 func (e *brokenError) Error() string { return e.text }
 
+const tookTooLong = "the server took too long"
+
 // broken keeps of an error what is about the connection.
-func broken(err error) error {
+func broken(ctx context.Context, err error) *brokenError {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
 	var timeout net.Error
@@ -230,14 +274,16 @@ func broken(err error) error {
 		return &brokenError{"the server's certificate: " + certificate.Err.Error()}
 	case errors.As(err, &op) && op.Op == "dial":
 		return &brokenError{op.Error()}
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return &brokenError{"the server took too long"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return &brokenError{tookTooLong}
+	case errors.Is(err, errTooMuch):
+		return &brokenError{errTooMuch.Error()}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return &brokenError{"the server broke off"}
 	}
-	var send *gomail.SendError
-	if errors.As(err, &send) {
-		return &brokenError{"the conversation broke off: " + send.Reason.String()}
+	var protocol textproto.ProtocolError
+	if errors.As(err, &protocol) {
+		return &brokenError{"the server does not speak SMTP"}
 	}
 	return &brokenError{printable(err.Error())}
 }

@@ -29,14 +29,13 @@ var (
 	errServer465  = errors.New("smtp.url: port 465 speaks TLS from the first byte: write smtps://")
 	errServerOff  = errors.New("smtp.url: starttls=off is for a server on this machine (or for a test, with allow_insecure)")
 	errServerPass = errors.New("smtp.url: a password goes over TLS, or to a server on this machine")
-	errServerHalf = errors.New("smtp.url: user and password belong together; the password may stand in smtp.password")
-	errServerTwo  = errors.New("smtp.url holds a password and smtp.password is given too: keep one")
+	errServerHalf = errors.New("smtp.url: user and password belong together")
 )
 
 // ParseServer reads smtp.url. smtp:// demands STARTTLS, unless ?starttls=off says
 // that there is none, which is for loopback (or anyPlain) only; smtps:// is TLS
-// from the first byte. password is the user's where the URL has none.
-func ParseServer(raw, password string, anyPlain bool) (*Server, error) {
+// from the first byte.
+func ParseServer(raw string, anyPlain bool) (*Server, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || strings.Trim(u.Path, "/") != "" || u.Fragment != "" || u.Opaque != "" {
 		return nil, errServerURL
@@ -56,7 +55,7 @@ func ParseServer(raw, password string, anyPlain bool) (*Server, error) {
 	if err := s.readQuery(u, anyPlain); err != nil {
 		return nil, err
 	}
-	return s, s.readUser(u, password)
+	return s, s.readUser(u)
 }
 
 func (s *Server) readQuery(u *url.URL, anyPlain bool) error {
@@ -78,19 +77,10 @@ func (s *Server) readQuery(u *url.URL, anyPlain bool) error {
 	return nil
 }
 
-func (s *Server) readUser(u *url.URL, password string) error {
-	inURL, has := "", false
+func (s *Server) readUser(u *url.URL) error {
 	if u.User != nil {
 		s.user = u.User.Username()
-		inURL, has = u.User.Password()
-	}
-	switch {
-	case has && password != "":
-		return errServerTwo
-	case has:
-		s.pass = inURL
-	default:
-		s.pass = password
+		s.pass, _ = u.User.Password()
 	}
 	if (s.user == "") != (s.pass == "") || strings.ContainsAny(s.user+s.pass, "\r\n\x00") {
 		return errServerHalf

@@ -57,7 +57,7 @@ func noticeKind(kind string) string {
 // where the old one may be known to somebody, else to the account.
 func noticePath(kind string) string {
 	switch kind {
-	case templates.NoticePasswordChanged, templates.NoticePasswordReset, templates.NoticeLocked:
+	case templates.NoticePasswordChanged, templates.NoticePasswordReset, templates.NoticeLocked, templates.NoticeTooManyCodes:
 		return "/forgot"
 	case templates.NoticeSSOOnly:
 		return "/"
