@@ -78,12 +78,13 @@ func (l *lockedLog) String() string {
 	return l.buf.String()
 }
 
-func startServing(t *testing.T, binary, dir, address string) *serving {
+func startServing(t *testing.T, binary, dir, address string, environ ...string) *serving {
 	t.Helper()
 	s := &serving{cmd: exec.Command(binary, "serve", "--apply", filepath.Join(dir, "site.yaml"))}
 	s.cmd.Env = append(os.Environ(), "CHATELAINE_DATA="+filepath.Join(dir, "data"), "CHATELAINE_LISTEN="+address, "CHATELAINE_PUBLIC_URL=http://"+address,
 		"CHATELAINE_ARGON2_MEMORY_KIB=8", "CHATELAINE_ARGON2_TIME=1", "CHATELAINE_ARGON2_THREADS=1",
 		"CHATELAINE_THROTTLE_PER_ACCOUNT=0", "CHATELAINE_THROTTLE_PER_NETWORK=0")
+	s.cmd.Env = append(s.cmd.Env, environ...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
