@@ -110,6 +110,7 @@ func functions(w words) template.FuncMap {
 		"day":          w.day,
 		"dated":        w.dated,
 		"device":       w.device,
+		"browser":      w.browser,
 		"codesFile":    w.codesFile,
 		"glassFile":    w.glassFile,
 		"otpauth":      otpauth,

@@ -99,7 +99,7 @@ func accountSamples(locale string) map[string]Page {
 		{"sign_in.failure", "refused", day2, safari, "203.0.113.77", "", true},
 		{"factor.add", "success", day2, firefox, "198.51.100.7", "My phone", false},
 		{"consent.revoke", "success", day1, "", "", "Shift Planner", false},
-		{"something.new", "success", day1, "", "", "", false},
+		{"something.new", "success", day1, "chatelaine", "", "", false},
 	}
 	sessions := []SessionLine{
 		{"s1", firefox, "198.51.100.7", day3, day3, "aal2", true},

@@ -132,14 +132,19 @@ var (
 
 // device names a browser by its User-Agent, as far as it can be told.
 func (w words) device(userAgent string) string {
-	browser, system := recognised(userAgent, browsers), recognised(userAgent, systems)
-	switch {
-	case browser != "" && system != "":
-		return fmt.Sprintf(w["device.on"], browser, system)
-	case browser+system != "":
-		return browser + system
+	if name := w.browser(userAgent); name != "" {
+		return name
 	}
 	return w["device.unknown"]
+}
+
+// browser is the same, and empty for what is none: not everything is done in one.
+func (w words) browser(userAgent string) string {
+	browser, system := recognised(userAgent, browsers), recognised(userAgent, systems)
+	if browser != "" && system != "" {
+		return fmt.Sprintf(w["device.on"], browser, system)
+	}
+	return browser + system
 }
 
 func recognised(userAgent string, marks [][2]string) string {
