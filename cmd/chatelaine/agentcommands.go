@@ -26,6 +26,7 @@ type agentCommands struct {
 	ResetFactors agentReset      `cmd:"" help:"Take away second factors that were lost; ends the agent's sessions."`
 	Deactivate   agentDeactivate `cmd:"" help:"Keep an agent out and end their sessions."`
 	Activate     agentActivate   `cmd:"" help:"Let an agent in again."`
+	Delete       agentDelete     `cmd:"" help:"Remove an agent and what is theirs for good; deactivate keeps the record."`
 	SetRoles     agentSetRoles   `cmd:"" help:"Give an agent these roles and no others."`
 	SetPassword  agentPassword   `cmd:"" help:"Set a password, read from standard input; ends the agent's sessions."`
 	Sessions     agentSessions   `cmd:"" help:"List an agent's sessions."`
@@ -186,6 +187,13 @@ type agentDeactivate struct{ agentShow }
 // Run deactivates an agent.
 func (c *agentDeactivate) Run(ctx context.Context, t *terminal, of *agentCommands) error {
 	return operateApplied(ctx, t, of.Settings, request{op: "agents/deactivate", in: c.in(of)})
+}
+
+type agentDelete struct{ agentShow }
+
+// Run removes an agent.
+func (c *agentDelete) Run(ctx context.Context, t *terminal, of *agentCommands) error {
+	return operateApplied(ctx, t, of.Settings, request{op: "agents/delete", in: c.in(of)})
 }
 
 type agentActivate struct{ agentShow }

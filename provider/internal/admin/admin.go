@@ -92,6 +92,7 @@ func (a *Admin) operations() map[string]operation {
 		"agents/add":            takes(a.addAgent),
 		"agents/activate":       takes(a.activateAgent),
 		"agents/deactivate":     takes(a.deactivateAgent),
+		"agents/delete":         takes(a.deleteAgent),
 		"agents/set-roles":      takes(a.setRoles),
 		"agents/set-password":   takes(a.setPassword),
 		"agents/invite":         takes(a.inviteAgent),

@@ -229,7 +229,7 @@ func (a *Admin) deleteClient(ctx context.Context, in clientInput, _ *call) (any,
 	if err != nil {
 		return nil, err
 	}
-	out := &Applied{}
+	out, p := &Applied{}, &plan{}
 	err = a.Store.Update(ctx, in.Site, func(tx store.Tx) error {
 		rec, err := getClient(tx, in.ID)
 		if err != nil {
@@ -239,10 +239,13 @@ func (a *Admin) deleteClient(ctx context.Context, in clientInput, _ *call) (any,
 		if err != nil {
 			return err
 		}
-		p := &plan{path: in.Site, settings: edit[store.Settings]{before: &settings, after: &settings}, clients: []edit[store.Client]{{before: &rec}}}
+		p = &plan{path: in.Site, settings: edit[store.Settings]{before: &settings, after: &settings}, clients: []edit[store.Client]{{before: &rec}}}
 		out = &Applied{}
 		out.add(p)
 		return a.write(ctx, tx, s, p)
 	})
+	if err == nil {
+		a.clearUp(ctx, p)
+	}
 	return out, err
 }

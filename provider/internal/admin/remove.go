@@ -9,6 +9,33 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
+// deleteAgent removes an agent and what is theirs.
+func (a *Admin) deleteAgent(ctx context.Context, in agentInput, _ *call) (any, error) {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	var out *Applied
+	err = a.Store.Update(ctx, in.Site, func(tx store.Tx) error {
+		rec, err := findAgent(tx, in.Email)
+		if err != nil {
+			return err
+		}
+		have, err := loadCurrent(tx, &fileSite{}, false)
+		if err != nil {
+			return err
+		}
+		if have.admins[rec.ID] && len(have.admins) == 1 {
+			return usage("this would leave the site without an active administrator")
+		}
+		p := &plan{path: in.Site, settings: edit[store.Settings]{before: &have.settings, after: &have.settings}, agents: []edit[store.Agent]{{before: &rec}}}
+		out = &Applied{}
+		out.add(p)
+		return a.write(ctx, tx, s, p)
+	})
+	return out, err
+}
+
 // forgetAgent takes with an agent what is theirs: sessions, grants, factors,
 // remembered browsers, links, mails that wait and consents. It comes before the
 // agent's own record goes; forgetActivity, after the audit records of it.

@@ -243,7 +243,11 @@ func TestARemovedAgentTakesEverythingAlong(t *testing.T) {
 			store.Activities.Put(tx, &store.Activity{Key: store.ActivityKey(raj.ID, now, "x"), Time: now, Expires: now.Add(time.Hour)}),
 			store.AllAttempts.Put(tx, &store.Attempts{Key: store.AccountAttempts(raj.Email), Count: 5, Expires: now.Add(time.Hour)}))
 	})
-	h.must("apply", `{"prune":true}`, `sites: [{path: "", agents: [{email: ana@acme.example}]}]`)
+	if lines := h.must("agents/delete", `{"email":"raj@acme.example"}`, ""); !slices.Equal(lines, []string{"- agent raj@acme.example"}) {
+		t.Errorf("%q", lines)
+	}
+	h.refused("agents/delete", `{"email":"raj@acme.example"}`, "", "not_found", "there is no agent raj@acme.example")
+	h.refused("agents/delete", `{"email":"ana@acme.example"}`, "", "usage", "without an active administrator")
 	if got := h.left(raj); len(got) > 0 {
 		t.Errorf("left: %q", got)
 	}
@@ -280,7 +284,7 @@ func TestARemovedClientTakesItsGrantsAndConsentsAlong(t *testing.T) {
 	now := time.Now()
 	h.update(func(tx store.Tx) error {
 		for i := range 3*sweepBatch + 1 {
-			for _, client := range []string{"desk", "app"} {
+			for _, client := range []string{"desk", "app", "old"} {
 				id := fmt.Sprintf("%s-%d", client, i)
 				g := store.Grant{ID: id, Authorization: store.Authorization{ClientID: client, AgentID: id}, Created: now, Expires: now.Add(time.Hour), End: now.Add(time.Hour)}
 				err := errors.Join(store.Grants.Put(tx, &g), store.Consents.Put(tx, &store.Consent{AgentID: id, ClientID: client, Given: now}),
@@ -292,9 +296,10 @@ func TestARemovedClientTakesItsGrantsAndConsentsAlong(t *testing.T) {
 		}
 		return nil
 	})
-	h.must("apply", `{"prune":true}`, `sites: [{path: "", clients: [{client_id: app}]}]`)
+	h.must("apply", `{"prune":true}`, `sites: [{path: "", clients: [{client_id: app}, {client_id: old, redirect_uris: ["https://rp.example/cb"]}]}]`)
+	h.must("clients/delete", `{"client_id":"old"}`, "")
 	h.view(func(tx store.Tx) error {
-		for client, want := range map[string]bool{"desk": false, "app": true} {
+		for client, want := range map[string]bool{"desk": false, "app": true, "old": false} {
 			grants, err := some(store.Grants.Keys(tx, "client", client))
 			consents, err2 := some(store.Consents.Keys(tx, "client", client))
 			tokens, err3 := store.OpaqueTokens.Has(tx, client+"-7")
