@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -39,13 +40,14 @@ func controlWords(control string) string {
 }
 
 type breakGlassLift struct {
-	Control string `help:"What to lift: second_factor (it was lost), allowlist (it shuts you out) or single_sign_on (it is down)." enum:"second_factor,allowlist,single_sign_on" required:"" placeholder:"CONTROL"`
+	Control string `help:"What to lift: second_factor (it was lost), allowlist (it shuts you out) or single_sign_on (it is down)." required:"" placeholder:"CONTROL"`
 	Minutes int    `help:"For how long, 1 to 15." default:"15"`
 }
 
 // Run lifts a control.
 func (c *breakGlassLift) Run(ctx context.Context, t *terminal, of *breakGlassCommands) error {
 	var l liftedControl
+	c.Control = strings.ReplaceAll(strings.ToLower(c.Control), "-", "_")
 	in := map[string]any{"site": of.On.Site, "control": c.Control, "minutes": c.Minutes}
 	if err := operate(ctx, t, of.Settings, false, request{op: "break-glass/lift", in: in, out: &l}); err != nil {
 		return err

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
@@ -60,7 +59,7 @@ func (a *Admin) breakGlassLift(ctx context.Context, in liftInput, _ *call) (any,
 		return nil, err
 	}
 	if !slices.Contains(store.Controls(), in.Control) {
-		return nil, usage("control is one of %s", strings.Join(store.Controls(), ", "))
+		return nil, usage("control is one of second_factor, allowlist, single_sign_on")
 	}
 	most := int(store.MaxBreakGlass / time.Minute)
 	if in.Minutes < 1 || in.Minutes > most {

@@ -315,7 +315,7 @@ func TestBreakGlassLiftsOneControlAndSaysSo(t *testing.T) {
 	t.Parallel()
 	h := newPosted(t)
 	h.says("break-glass/status", "", `"codes":0`)
-	h.refused("break-glass/lift", `{"control":"passwords","minutes":5}`, "", "usage", "control is one of single_sign_on, allowlist, second_factor")
+	h.refused("break-glass/lift", `{"control":"passwords","minutes":5}`, "", "usage", "control is one of second_factor, allowlist, single_sign_on")
 	h.refused("break-glass/lift", `{"control":"allowlist","minutes":16}`, "", "usage", "minutes is 1 to 15")
 	h.refused("break-glass/lift", `{"control":"allowlist"}`, "", "usage", "minutes is 1 to 15")
 	h.says("break-glass/lift", `{"control":"second_factor","minutes":5}`, `"control":"second_factor"`, `"by":"operator:tess"`, `"how":"shell"`)
