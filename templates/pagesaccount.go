@@ -72,7 +72,7 @@ type AccountFactorsPage struct {
 	RemoveAction    string // answers with a ConfirmPage
 	CodesAction     string // answers with a ConfirmPage; button: renew-codes
 	ForgetAction    string // field id
-	ForgetAllAction string // button: forget-all
+	ForgetAllAction string // button: forget-all, if there are several
 }
 
 // FactorLine is an authenticator app or a passkey.
