@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,7 +12,7 @@ import (
 
 // houseOf is a server with tess, an administrator with an authenticator app, ana
 // and kim, who has been invited.
-func houseOf(t *testing.T) (issuer string, sh shell) {
+func houseOf(t *testing.T) (issuer string, sh shell, server *serving) {
 	t.Helper()
 	port, err := freePort()
 	if err != nil {
@@ -18,9 +20,9 @@ func houseOf(t *testing.T) (issuer string, sh shell) {
 	}
 	dir, address := folder(t), "127.0.0.1:"+port
 	binary := buildBinary(t)
-	server := startServing(t, binary, dir, address)
+	server = startServing(t, binary, dir, address)
 	t.Cleanup(server.kill)
-	return "http://" + address, shell{t, binary, dir + "/data", address}
+	return "http://" + address, shell{t, binary, filepath.Join(dir, "data"), address}, server
 }
 
 func (v *visitor) signIn(issuer, email string) *visitor {
@@ -30,7 +32,7 @@ func (v *visitor) signIn(issuer, email string) *visitor {
 
 func TestAShutOutAdministratorGetsInByBreakGlassAndNobodyElseLonger(t *testing.T) {
 	t.Parallel()
-	issuer, sh := houseOf(t)
+	issuer, sh, _ := houseOf(t)
 	if tess := newVisitor(t).signIn(issuer, "tess@acme.example"); !tess.has("code") || tess.signedIn(issuer) {
 		t.Fatal("tess needs no second factor")
 	}
@@ -50,7 +52,7 @@ func TestAShutOutAdministratorGetsInByBreakGlassAndNobodyElseLonger(t *testing.T
 
 func TestAnOfflineCodeLetsAnAdministratorInOnce(t *testing.T) {
 	t.Parallel()
-	issuer, sh := houseOf(t)
+	issuer, sh, _ := houseOf(t)
 	code := regexp.MustCompile(`(?:[0-9A-Z]{5}-){3}[0-9A-Z]{5}`).FindString(sh.run("break-glass", "codes"))
 	lift := func(email, code string) *visitor {
 		return newVisitor(t).open(issuer+"/break-glass").submit("email", email, "password", crashPassword, "code", code, "control", "second_factor")
@@ -75,7 +77,7 @@ func TestAnOfflineCodeLetsAnAdministratorInOnce(t *testing.T) {
 
 func TestWhatAnOperatorDoesToAnAgentIsFeltAtOnce(t *testing.T) {
 	t.Parallel()
-	issuer, sh := houseOf(t)
+	issuer, sh, _ := houseOf(t)
 	ana := newVisitor(t).signIn(issuer, "ana@acme.example")
 	tess := newVisitor(t).signIn(issuer, "tess@acme.example").submit("code", totp(t, time.Now()), "remember", "yes")
 	if !ana.signedIn(issuer) || !tess.signedIn(issuer) {
@@ -107,7 +109,7 @@ func TestWhatAnOperatorDoesToAnAgentIsFeltAtOnce(t *testing.T) {
 
 func TestAnInvitedAgentChoosesAPasswordOnce(t *testing.T) {
 	t.Parallel()
-	issuer, sh := houseOf(t)
+	issuer, sh, _ := houseOf(t)
 	link := regexp.MustCompile(`http://\S+`)
 	first, second := link.FindString(sh.run("agent", "invite", "kim@acme.example")), link.FindString(sh.run("agent", "invite", "kim@acme.example"))
 	if v := newVisitor(t).open(first); v.status != http.StatusGone {
@@ -129,5 +131,46 @@ func TestAnInvitedAgentChoosesAPasswordOnce(t *testing.T) {
 	}
 	if !newVisitor(t).signIn(issuer, "kim@acme.example").signedIn(issuer) {
 		t.Error("kim is not let in")
+	}
+}
+
+func TestNeitherLogNorStoreHoldsWhatOpensAnAccount(t *testing.T) {
+	t.Parallel()
+	issuer, sh, server := houseOf(t)
+	link := regexp.MustCompile(`http://\S+`).FindString(sh.run("agent", "invite", "kim@acme.example"))
+	offline := regexp.MustCompile(`(?:[0-9A-Z]{5}-){3}[0-9A-Z]{5}`).FindString(sh.run("break-glass", "codes"))
+	newVisitor(t).open(link).submit("new_password", "Some other lamp, 31", "confirm_password", "Some other lamp, 31")
+	newVisitor(t).open(issuer+"/break-glass").submit("email", "tess@acme.example", "password", crashPassword, "code", offline, "control", "allowlist")
+	code := totp(t, time.Now())
+	tess := newVisitor(t).signIn(issuer, "tess@acme.example").submit("code", code, "remember", "yes")
+	if !tess.signedIn(issuer) {
+		t.Fatal(tess.page)
+	}
+	canaries := map[string]string{
+		"a link": link[strings.LastIndex(link, "/")+1:], "an offline code": offline, "the same without dashes": strings.ReplaceAll(offline, "-", ""),
+		"a password": crashPassword, "a new password": "Some other lamp, 31", "a seed": restoreSeed, "the seed as bytes": "12345678901234567890", "a client's secret": crashSecret,
+	}
+	for _, c := range tess.http.Jar.Cookies(tess.at) {
+		canaries["the cookie "+c.Name] = c.Value
+	}
+	exported := sh.run("audit", "export")
+	server.stop(t)
+	places := map[string]string{"the log": server.log.String(), "the audit log": exported}
+	for _, name := range []string{"chatelaine.db", "audit-checkpoints.jsonl"} {
+		raw, err := os.ReadFile(filepath.Join(sh.data, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		places[name] = string(raw)
+	}
+	for place, text := range places {
+		for what, canary := range canaries {
+			if strings.Contains(text, canary) {
+				t.Errorf("%s holds %s", place, what)
+			}
+		}
+	}
+	if strings.Contains(places["the log"], `"`+code+`"`) || strings.Contains(exported, `"`+code+`"`) {
+		t.Error("a log holds a code")
 	}
 }
