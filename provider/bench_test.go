@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,7 @@ func benchmark(b *testing.B, make func(h *running) *http.Request) {
 	h := start(b, storetest.Bolt, "")
 	host := strings.TrimPrefix(h.issuer, "http://")
 	b.ReportAllocs()
+	defer reportProcessor(b)()
 	for b.Loop() {
 		r := make(h)
 		r.Host, r.RemoteAddr = host, "127.0.0.1:1"
@@ -74,7 +76,41 @@ func BenchmarkUserinfo(b *testing.B) {
 func BenchmarkSignIn(b *testing.B) {
 	h := start(b, storetest.Bolt, "")
 	b.ReportAllocs()
+	defer reportProcessor(b)()
 	for b.Loop() {
 		h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
 	}
+}
+
+func BenchmarkRefresh(b *testing.B) {
+	h := start(b, storetest.Bolt, "")
+	h.apply(fmt.Sprintf(strings.Replace(siteFile, "client_id: desk,", "client_id: desk, id_token_signed_response_alg: ES256,", 1), ""))
+	g := &grown{running: h}
+	g.signInAgain()
+	b.ReportAllocs()
+	defer reportProcessor(b)()
+	for b.Loop() {
+		g.refresh()
+	}
+}
+
+func BenchmarkDecision(b *testing.B) {
+	var body string
+	benchmark(b, func(h *running) *http.Request {
+		if body == "" {
+			got, _ := h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
+			body = `{"action":{"name":"visitor.ban"},"context":{"ip":"203.0.113.9","token":"` + got.Access + `"}}`
+		}
+		r := httptest.NewRequest(http.MethodPost, "/access/v1/evaluation", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.SetBasicAuth("backend", backendSecret)
+		return r
+	})
+}
+
+// reportProcessor adds the processor time of an operation, which other programs on
+// the machine change little.
+func reportProcessor(b *testing.B) func() {
+	before := processorTime(b)
+	return func() { b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op") }
 }
