@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -233,6 +234,38 @@ func TestAFileWithoutAFreelistIsCheckedBeforeItIsUsed(t *testing.T) {
 	}
 	if noticed < 75 {
 		t.Errorf("only %d of 300 harmed files were noticed", noticed)
+	}
+}
+
+// TestAFreelistThatNamesPagesBeyondTheFileIsRefusedWhateverTheSize: the library
+// would write there.
+func TestAFreelistThatNamesPagesBeyondTheFileIsRefusedWhateverTheSize(t *testing.T) {
+	t.Parallel()
+	file, _ := sample(t)
+	c := &checker{file: bytes.NewReader(file), size: int64(len(file))}
+	if err := c.header(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := func() (page, error) { c.seen = make([]bool, c.meta.pages); return c.page(c.meta.freelist) }()
+	if err != nil {
+		t.Fatal(err)
+	}
+	freed, err := p.freed()
+	if err != nil || len(freed) == 0 {
+		t.Fatal(freed, err)
+	}
+	at := c.meta.freelist*c.pageSize + pageHead + int64(len(freed)-1)*8
+	binary.LittleEndian.PutUint64(file[at:], 1<<50)
+	path := filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openChecking(Options{Path: path}, 0)
+	if !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+	if err == nil {
+		_ = s.Close()
 	}
 }
 

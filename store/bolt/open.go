@@ -139,7 +139,7 @@ func (i *inspector) inspect(f *os.File) error {
 		return err
 	}
 	if c.meta.pages*c.pageSize > i.wholeUpTo && c.meta.freelist != noFreelist {
-		return nil
+		return c.free()
 	}
 	i.whole = true
 	return c.run(context.Background())
