@@ -64,6 +64,16 @@ func (a applied) print(t *terminal) {
 	}
 }
 
+// made reports whether that was made now: "agent ana@acme.example".
+func (a applied) made(what string) bool {
+	for _, c := range a.Changes {
+		if c.Text == "+ "+what {
+			return true
+		}
+	}
+	return false
+}
+
 type applyCommand struct {
 	Settings settingsFlags `embed:""`
 	File     string        `arg:"" optional:"" help:"Site file to apply, or to write with --export (- is standard input or output)."`
