@@ -63,7 +63,6 @@ type RecoveryCodesPage struct {
 	Action, CSRF string
 	AgentEmail   string
 	Codes        []string
-	Text         string // the file; empty: the codes, one a line
 	Problem      string // saved_missing
 	Renewed      bool   // they replace others, which work no more
 }

@@ -60,7 +60,7 @@ func stepSamples(locale string) map[string]Page {
 		"enrol_account":         EnrolPage{Frame: at("/account/factors/totp"), Action: "/account/factors/totp", CSRF: "c5rf", Enrolment: "e1", QR: qr, Secret: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", Problem: "name_invalid", CancelURL: "/account/factors"},
 		"passkey":               PasskeyPage{Frame: at("/account/factors/passkey"), Action: "/account/factors/passkey", CSRF: "c5rf", OptionsURL: "/account/factors/passkey/options", CancelURL: "/account/factors"},
 		"passkey_exists":        PasskeyPage{Frame: at("/account/factors/passkey"), Action: "/account/factors/passkey", CSRF: "c5rf", OptionsURL: "/account/factors/passkey/options", Name: "Work laptop", Problem: "passkey_exists"},
-		"recovery_codes":        RecoveryCodesPage{Frame: frame, Action: "/sign-in/f1/codes", AgentEmail: "raj@acme.example", Codes: codes, Text: "Acme Support\n\n" + codes[0] + "\n"},
+		"recovery_codes":        RecoveryCodesPage{Frame: frame, Action: "/sign-in/f1/codes", AgentEmail: "raj@acme.example", Codes: codes},
 		"recovery_codes_unkept": RecoveryCodesPage{Frame: frame, Action: "/account/factors/codes", CSRF: "c5rf", Codes: codes, Renewed: true, Problem: "saved_missing"},
 		"new_password_expired":  NewPasswordPage{Frame: frame, Action: "/sign-in/f1/password", Kind: PasswordExpired, Email: "raj@acme.example", Rules: rules(), CheckURL: "/sign-in/f1/password/check"},
 		"new_password_warning":  NewPasswordPage{Frame: frame, Action: "/sign-in/f1/password", Kind: PasswordWarning, Days: 3, Email: "raj@acme.example", Rules: rules(), CheckURL: "/sign-in/f1/password/check", SkipAction: "/sign-in/f1/skip"},

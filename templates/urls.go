@@ -88,9 +88,6 @@ func picture(s string) template.URL {
 
 // codesFile is a link that keeps recovery codes as a file.
 func (w words) codesFile(p RecoveryCodesPage) template.URL {
-	if p.Text != "" {
-		return textFile(p.Text)
-	}
 	return textFile(w["codes.title"], p.SiteName, p.AgentEmail, strings.Join(p.Codes, "\n"))
 }
 

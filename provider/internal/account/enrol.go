@@ -113,7 +113,7 @@ func (x *Account) newCodes(ctx context.Context, tx store.Tx, r *http.Request, v 
 	codes, err := x.Factors.NewCodes(ctx, tx, v.site, v.Agent, v.me())
 	return &templates.RecoveryCodesPage{
 		Frame: x.Web.Frame(r), Action: v.site.Base() + pathSaved, CSRF: v.csrf, AgentEmail: v.Agent.Email,
-		Codes: codes, Text: factor.CodesText(v.site.Settings.Name, codes), Renewed: v.held.Codes > 0,
+		Codes: codes, Renewed: v.held.Codes > 0,
 	}, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/mfa"
@@ -151,9 +150,4 @@ func (x *Factors) NewCodes(ctx context.Context, tx store.Tx, _ *site.Site, agent
 	return codes, x.Audit.Record(ctx, tx, audit.Event{
 		Action: audit.RecoveryCodesRenew, Actor: actor(agent.ID, by), Object: audit.Ref{Type: policy.Agent, ID: agent.ID},
 	})
-}
-
-// CodesText is the codes as a file to download.
-func CodesText(siteName string, codes []string) string {
-	return siteName + "\n\n" + strings.Join(codes, "\n") + "\n"
 }

@@ -109,7 +109,7 @@ func (x *SignIn) showCodes(w http.ResponseWriter, r *http.Request, f flow, out o
 	}
 	page := templates.RecoveryCodesPage{
 		Frame: x.Web.Frame(r), Action: f.path(site.From(r.Context()), "/on"), Codes: codes,
-		AgentEmail: email, Text: factor.CodesText(site.From(r.Context()).Settings.Name, codes),
+		AgentEmail: email,
 	}
 	return x.Web.Render(w, r, http.StatusOK, page, f.formActions()...)
 }
