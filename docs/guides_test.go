@@ -27,7 +27,7 @@ import (
 // document names (localhost:8080) are replaced by free ones.
 
 // guides must have console blocks, besides whatever other document has some.
-var guides = []string{"operations.md", "integrators.md"}
+var guides = []string{"operations.md", "integrators.md", "mail.md"}
 
 // block is a fenced block of a document.
 type block struct {

@@ -27,7 +27,6 @@ package provider
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,19 +89,6 @@ type Breached struct {
 	URL  string // of a service that five digits of a hash are appended to
 }
 
-// Mail says how mail is sent; without a URL and Deliver none is.
-type Mail struct {
-	URL        string         // smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465
-	From       string         // the sender's address, with or without a name
-	AllowPlain bool           // to servers off loopback without TLS; never with a password
-	RootCAs    *x509.CertPool // nil: the system's
-	// Deliver takes the mails in place of a server.
-	Deliver func(context.Context, Letter) error
-}
-
-// Letter is a mail, ready to be sent.
-type Letter = mail.Letter
-
 // Server is the identity provider.
 type Server struct {
 	handler http.Handler
@@ -119,6 +105,8 @@ type Server struct {
 	admin  *admin.Admin
 	glass  *breakglass.Glass
 	mail   *mail.Mail
+
+	queueOnly bool // mails are sent by another process
 }
 
 // New wires a Server. Nothing runs in the background until Run.
@@ -143,12 +131,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.keys = keys.New(keys.Options{Store: s.store, Sealer: o.Sealer, Sites: sites, Now: o.Now, Failed: failed})
 	s.audit = audit.New(audit.Options{Store: s.store, Sites: sites, Keys: s.keys, Now: o.Now, Checkpoints: o.Checkpoints, Failed: failed})
-	s.mail, err = mail.New(mail.Options{
-		Store: s.store, Sites: sites, Sealer: o.Sealer, Audit: s.audit, Pages: pages, URL: o.Mail.URL, From: o.Mail.From,
-		AllowPlain: o.Mail.AllowPlain, RootCAs: o.Mail.RootCAs, Deliver: o.Mail.Deliver, Now: o.Now, Log: o.Log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up mail: %w", err)
+	if err := s.setUpMail(o, sites, pages); err != nil {
+		return nil, err
 	}
 	sessions := session.New(session.Options{Store: s.store, Keys: s.keys, Audit: s.audit, Now: o.Now})
 	s.glass = breakglass.New(breakglass.Options{Store: s.store, Sites: sites, Audit: s.audit, Now: o.Now, Log: o.Log, Notify: s.mail.BreakGlass})
@@ -259,7 +243,10 @@ func (s *Server) Prepare(ctx context.Context) error {
 // expired records. It returns when all of it has stopped, what was under way finished.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.mail.Run, s.sweep}
+	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.sweep}
+	if !s.queueOnly {
+		background = append(background, s.mail.Run)
+	}
 	errs := make([]error, len(background))
 	for i, work := range background {
 		wg.Go(func() { errs[i] = work(ctx) })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/mail"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/chatelaine-id/chatelaine/provider"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -236,17 +236,14 @@ func (c *config) checkProxies(f *faults) {
 }
 
 func (c *config) checkMail(f *faults) {
-	if !c.smtpURL.empty() {
-		u, err := url.Parse(c.smtpURL.reveal())
-		if err != nil || u.Host == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
-			f.add("smtp.url: must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
-		}
+	if err := c.mail().Check(); err != nil {
+		f.add("%v", err)
 	}
-	if c.mailFrom != "" {
-		if _, err := mail.ParseAddress(c.mailFrom); err != nil {
-			f.add("mail.from: %q is not an address", c.mailFrom)
-		}
-	}
+}
+
+// mail is how mail is sent.
+func (c *config) mail() provider.Mail {
+	return provider.Mail{URL: c.smtpURL.reveal(), From: c.mailFrom, AllowPlain: c.allowInsecure}
 }
 
 func (c *config) checkBreached(f *faults) {

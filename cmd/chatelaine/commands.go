@@ -16,6 +16,7 @@ type commands struct {
 	BreakGlass  breakGlassCommands `cmd:"" name:"break-glass" help:"Let a shut-out administrator in: lift one control for some minutes."`
 	Client      clientCommands     `cmd:"" help:"List, add and change OAuth clients."`
 	Keys        keysCommands       `cmd:"" help:"List, rotate and withdraw signing keys."`
+	Mail        mailCommands       `cmd:"" help:"Try the way to the mail server."`
 	Audit       auditCommands      `cmd:"" help:"Verify and export the audit log."`
 	Backup      backupCommand      `cmd:"" help:"Write a backup of the whole store, also while it is served."`
 	Restore     restoreCommand     `cmd:"" help:"Make an empty store what a backup was; revives no token, session or link."`
@@ -35,6 +36,7 @@ func newCommands() *commands {
 	} {
 		*f = newSettingsFlags(storeSettings...)
 	}
+	c.Mail.Settings = newSettingsFlags(mailSettings...)
 	return c
 }
 

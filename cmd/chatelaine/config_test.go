@@ -126,6 +126,12 @@ func TestSettingsThatCannotBeUsedTogetherAreRefused(t *testing.T) {
 		"a negative throttle":          {"throttle.per_account=-1", "is not between 0"},
 		"a bad port":                   {"listen=127.0.0.1:99999", "is not of the form host:port"},
 		"a bad mail server":            {"smtp.url=http://x", "must be smtp://"},
+		"mail in the clear":            {"smtp.url=smtp://mx.acme.example?starttls=off mail.from=a@acme.example", "for a server on this machine"},
+		"a mail password in the clear": {"smtp.url=smtp://u:p@mx.test?starttls=off mail.from=a@acme.example allow_insecure=true", "a password goes over TLS"},
+		"a mail user alone":            {"smtp.url=smtp://u@mx.acme.example mail.from=a@acme.example", "belong together"},
+		"TLS on another port":          {"smtp.url=smtp://mx.acme.example:465 mail.from=a@acme.example", "write smtps://"},
+		"mail from nobody":             {"smtp.url=smtp://mx.acme.example", "mail.from: must be an address"},
+		"mail from several":            {"mail.from=a@acme.example,b@acme.example", "mail.from: must be an address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,6 +162,8 @@ func TestSettingsThatFitTogetherAreAccepted(t *testing.T) {
 		"IPv6 loopback":            "listen=[::1]:8080 public_url=http://[::1]:8080",
 		"weak hashes for a bench":  "argon2.memory_kib=8 argon2.time=1",
 		"PostgreSQL over a socket": "database=postgres:///chatelaine?host=/run/postgresql",
+		"mail":                     "smtp.url=smtps://u:p@mx.acme.example mail.from=no-reply@acme.example",
+		"a sender for later":       "mail.from=no-reply@acme.example",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,7 +177,7 @@ func TestSettingsThatFitTogetherAreAccepted(t *testing.T) {
 func TestSecretsComeFromFilesAndAreNeverPrinted(t *testing.T) {
 	t.Parallel()
 	file := settingsFile(t, "postgres://ana:canary@db.example/chatelaine\n")
-	c, err := load(source{environ: []string{"CHATELAINE_DATABASE_FILE=" + file, "CHATELAINE_SMTP_URL=smtp://u:canary@mail.example:587"}})
+	c, err := load(source{environ: []string{"CHATELAINE_DATABASE_FILE=" + file, "CHATELAINE_SMTP_URL=smtp://u:canary@mail.example:587", "CHATELAINE_MAIL_FROM=no-reply@acme.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,6 +180,31 @@ func TestTheDemoCanBeClickedThrough(t *testing.T) {
 	// The browser's own session is gone too: the password is asked for again.
 	do(t, agent, chromedp.Click("#signed-out a"), chromedp.WaitVisible("input[name=email]"))
 	do(t, agent, signIn...)
-	do(t, agent, chromedp.Click("#sign-out"), chromedp.WaitVisible("#sign-in"), chromedp.Navigate(desk+"/outbox"), picture("outbox"))
+	do(t, agent, chromedp.Click("#sign-out"), chromedp.WaitVisible("#sign-in"))
+}
 
+// A newcomer follows the link of a mail that nobody sent.
+func TestAForgottenPasswordOfTheDemoIsReplacedByItsOutbox(t *testing.T) {
+	t.Parallel()
+	agent := browser(t)
+	said := startDemo(t)
+	desk := found(t, said, `Sign in as Raj: +(\S+)`)
+	outbox := found(t, said, `(http://\S+/outbox/\S+)`)
+	do(t, agent, chromedp.Navigate(outbox), says("h1", "No mail yet"), picture("outbox-empty"), chromedp.Navigate(desk), chromedp.Click("#sign-in"),
+		chromedp.Click(`a[href*="/forgot"]`), chromedp.SendKeys("input[name=email]", demoRaj), chromedp.Click("#continue"), says("h1", "Look into your mail"))
+	do(t, agent, chromedp.Navigate(outbox), says("main", "Choose a new password for Acme Support"), picture("outbox"),
+		chromedp.Click("table a"), says("h1", "Choose a new password"), says("pre", "Hello Raj Patel,"), chromedp.Sleep(200*time.Millisecond), picture("outbox-letter"),
+		chromedp.Click("a.link"), chromedp.SendKeys("input[name=new_password]", "Nine-Quiet-Harbours-7"), chromedp.SendKeys("input[name=confirm_password]", "Nine-Quiet-Harbours-7"),
+		chromedp.Click("#continue"), says("h1", "new password"), picture("reset-done"))
+	do(t, agent, chromedp.Navigate(outbox), says("main", "Your account at Acme Support has a new password"))
+	for _, path := range []string{"/outbox", "/outbox/", "/outbox/wrong", "/outbox/wrong/1", "/outbox/wrong/1/html"} {
+		resp, err := http.Get(desk + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s answers %d without the key", path, resp.StatusCode)
+		}
+	}
 }

@@ -37,7 +37,7 @@ type desk struct {
 		UserInfo      string `json:"userinfo_endpoint"`
 		EndSession    string `json:"end_session_endpoint"`
 	}
-	stageKey string // part of the administrator panel's address, since it needs no sign-in
+	stageKey string // part of the addresses of the administrator panel and the outbox, since they need no sign-in
 
 	mu       sync.Mutex
 	begun    map[string]begunSignIn // by state
@@ -78,7 +78,8 @@ func newDesk(ctx context.Context, d *demo) (*desk, error) {
 	return x, nil
 }
 
-func (x *desk) stageURL() string { return x.demo.deskURL + "/administrator/" + x.stageKey }
+func (x *desk) stageURL() string  { return x.demo.deskURL + "/administrator/" + x.stageKey }
+func (x *desk) outboxURL() string { return x.demo.deskURL + "/outbox/" + x.stageKey }
 
 func (x *desk) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -89,7 +90,9 @@ func (x *desk) routes() http.Handler {
 	mux.HandleFunc("GET /me", x.me)
 	mux.HandleFunc("GET /socket", x.socket)
 	mux.HandleFunc("POST /try", x.try)
-	mux.HandleFunc("GET /outbox", func(w http.ResponseWriter, _ *http.Request) { x.render(w, "outbox.html", nil) })
+	mux.HandleFunc("GET /outbox/{key}", x.outbox)
+	mux.HandleFunc("GET /outbox/{key}/{letter}", x.outboxLetter)
+	mux.HandleFunc("GET /outbox/{key}/{letter}/html", x.outboxHTML)
 	mux.HandleFunc("GET /administrator/{key}", x.stage)
 	mux.HandleFunc("POST /administrator/{key}/end", x.stageEnd)
 	mux.HandleFunc("POST /administrator/{key}/roles", x.stageRoles)
@@ -116,7 +119,7 @@ func (x *desk) guard(next http.Handler) http.Handler {
 			return
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self' "+x.demo.server.cfg.publicURL+"; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self' "+x.demo.server.cfg.publicURL+"; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")

@@ -27,7 +27,9 @@ type house struct {
 
 // houseOptions says how to open one.
 type houseOptions struct {
-	create  bool // make a store that is not there yet
+	create  bool                                         // make a store that is not there yet
+	serves  bool                                         // send mails, too
+	deliver func(context.Context, provider.Letter) error // takes the mails in place of a server
 	log     zerolog.Logger
 	metrics prometheus.Registerer
 }
@@ -60,11 +62,13 @@ func openHouse(ctx context.Context, c *config, o houseOptions) (*house, error) {
 	if err := store.CheckMasterKey(ctx, h.store, sealer, time.Now()); err != nil {
 		return nil, errors.Join(err, h.store.Close())
 	}
+	mail := c.mail()
+	mail.Deliver, mail.QueueOnly = o.deliver, !o.serves
 	h.server, err = provider.New(provider.Options{
 		Store: h.store, Sealer: sealer, PublicURL: c.publicURL, TrustedProxies: c.proxies, Checkpoints: c.auditCheckpoints, Log: o.log, Metrics: o.metrics,
 		Argon2:   provider.Argon2{MemoryKiB: uint32(c.argon2MemoryKiB), Time: uint32(c.argon2Time), Threads: uint8(c.argon2Threads)},
 		Throttle: provider.Throttle{PerAccount: c.throttlePerAccount, PerNetwork: c.throttlePerNetwork},
-		Breached: provider.Breached{File: c.breachedFile, URL: c.breachedURL},
+		Breached: provider.Breached{File: c.breachedFile, URL: c.breachedURL}, Mail: mail,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.store.Close())

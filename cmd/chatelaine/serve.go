@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+
+	"github.com/chatelaine-id/chatelaine/provider"
 )
 
 // graceTime is how long what is under way may take to end when the server is
@@ -42,7 +44,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 	}
-	s, err := openServer(ctx, t, cfg)
+	s, err := openServer(ctx, t, cfg, nil)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,8 @@ type server struct {
 
 // openServer takes the ports before it opens the store, so that a port in use is
 // known at once, and the control socket after it, since the store is the lock.
-func openServer(ctx context.Context, t *terminal, cfg *config) (*server, error) {
+// Mails go to deliver, if it is given, in place of a mail server.
+func openServer(ctx context.Context, t *terminal, cfg *config, deliver func(context.Context, provider.Letter) error) (*server, error) {
 	letGarbageGather()
 	s := &server{cfg: cfg, t: t, registry: prometheus.NewRegistry()}
 	s.log, s.endLog = newLog(t, cfg)
@@ -85,7 +88,7 @@ func openServer(ctx context.Context, t *terminal, cfg *config) (*server, error) 
 		return nil, errors.Join(err, s.close())
 	}
 	var err error
-	if s.house, err = openHouse(ctx, cfg, houseOptions{create: true, log: s.log, metrics: s.registry}); err != nil {
+	if s.house, err = openHouse(ctx, cfg, houseOptions{create: true, serves: true, deliver: deliver, log: s.log, metrics: s.registry}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := openCheckpoints(cfg.auditCheckpoints); err != nil {

@@ -190,19 +190,18 @@ func TestALetterArrivesAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAnAddressWithAControlCharacterIsNotWrittenTo(t *testing.T) {
+func TestAnAddressThatIsMoreThanOneIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, false, nil, "127.0.0.1")
-	for _, address := range []string{"ana@acme.example\r\nRCPT TO:<evil@evil.example>", "ana @acme.example", "ana\x00@acme.example", "", "ana", "<ana@acme.example>", "ana@acme.example>,<evil@evil.example"} {
+	for _, address := range []string{
+		"ana@acme.example\r\nRCPT TO:<evil@evil.example>", "ana @acme.example", "ana\x00@acme.example", "", "ana", "<ana@acme.example>",
+		"ana@acme.example>,<evil@evil.example", `"ana@acme.example"@evil.example`, "@relay.example:ana@acme.example", "ana@[127.0.0.1]", "ana(x)@acme.example",
+	} {
 		l := aLetter()
 		l.To.Address = address
-		_, err := server(t, "smtp://"+p.addr, p.roots).Send(t.Context(), l)
-		for _, r := range p.come() {
-			if slices.ContainsFunc(r.to, func(to string) bool { return strings.Contains(to, "evil@evil.example") && to != address }) {
-				t.Errorf("%q writes to %v", address, r.to)
-			}
+		if _, err := server(t, "smtp://"+p.addr, p.roots).Send(t.Context(), l); err == nil {
+			t.Errorf("%q was written to: %+v", address, p.come())
 		}
-		t.Logf("%q: %v", address, err)
 	}
 }
 

@@ -45,7 +45,7 @@ func plainName(s string) string {
 	return b.String()
 }
 
-var errFrom = errors.New("mail.from must be an address such as no-reply@acme.example, or Acme Support <no-reply@acme.example>")
+var errFrom = errors.New("mail.from: must be an address such as no-reply@acme.example, or Acme Support <no-reply@acme.example>, and is needed with smtp.url")
 
 // ParseFrom reads the sender of mails.
 func ParseFrom(s string) (Address, error) {

@@ -182,8 +182,8 @@ func (c *boundedConn) Close() error {
 // compose makes the message of a letter.
 func compose(l Letter) (*gomail.Msg, error) {
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP))
-	if strings.ContainsFunc(l.To.Address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, errors.New("the address holds a control character")
+	if strings.ContainsFunc(l.To.Address, func(r rune) bool { return r <= ' ' || r == 0x7f }) || strings.ContainsAny(l.To.Address, `"(),:;<>[]\`) {
+		return nil, errors.New("the address is not one to be written to")
 	}
 	m.FromMailAddress(&mail.Address{Name: l.From.Name, Address: l.From.Address})
 	m.ToMailAddress(&mail.Address{Name: l.To.Name, Address: l.To.Address})

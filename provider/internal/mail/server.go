@@ -25,7 +25,7 @@ type Server struct {
 
 // Faults of smtp.url; none repeats the URL, which may hold a password.
 var (
-	errServerURL  = errors.New("smtp.url must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
+	errServerURL  = errors.New("smtp.url: must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465")
 	errServer465  = errors.New("smtp.url: port 465 speaks TLS from the first byte: write smtps://")
 	errServerOff  = errors.New("smtp.url: starttls=off is for a server on this machine (or for a test, with allow_insecure)")
 	errServerPass = errors.New("smtp.url: a password goes over TLS, or to a server on this machine")

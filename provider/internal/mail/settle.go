@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -44,7 +43,7 @@ func (m *Mail) try(ctx context.Context, path string, rec *store.OutboxMail) (err
 	if err != nil {
 		return &brokenError{"the site cannot be loaded"}
 	}
-	l, err := m.letter(s, rec.ID, rec.Created, b)
+	l, err := m.letter(s.Issuer, rec.ID, rec.Created, b)
 	if err != nil {
 		return &brokenError{"the mail cannot be put into words"}
 	}
@@ -53,7 +52,7 @@ func (m *Mail) try(ctx context.Context, path string, rec *store.OutboxMail) (err
 }
 
 // letter puts a mail into words.
-func (m *Mail) letter(s *site.Site, id string, at time.Time, b body) (Letter, error) {
+func (m *Mail) letter(issuer, id string, at time.Time, b body) (Letter, error) {
 	words, err := m.Pages.Mail(b.Frame, b.Mail)
 	if err != nil {
 		return Letter{}, err
@@ -64,7 +63,7 @@ func (m *Mail) letter(s *site.Site, id string, at time.Time, b body) (Letter, er
 	}
 	return Letter{
 		ID: id, From: from, To: Address{b.Name, b.To}, Subject: words.Subject, Text: words.Text, HTML: words.HTML,
-		Locale: b.Frame.Locale, Host: hostOf(s.Issuer), Date: at,
+		Locale: b.Frame.Locale, Host: hostOf(issuer), Date: at,
 	}, nil
 }
 
