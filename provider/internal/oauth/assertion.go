@@ -132,8 +132,19 @@ func (c *assertionClaims) fault(s *site.Site, now time.Time) string {
 		return "iat is in the future"
 	case c.IssuedAt != nil && now.Sub(instant(*c.IssuedAt)) > maxAssertionLife:
 		return "iat is more than 10 minutes ago"
+	case mayBeSpent(c.IssuedAt, s.Settings.NotBefore, now):
+		return "it may be from before the site was restored: make a new one, with iat"
 	}
 	return ""
+}
+
+// mayBeSpent reports whether an assertion issued then may have been used before
+// a restore, which cannot know what was spent after its backup.
+func mayBeSpent(issued *float64, restored, now time.Time) bool {
+	if restored.IsZero() || now.Sub(restored) > maxAssertionLife+2*assertionLeeway {
+		return false
+	}
+	return issued == nil || instant(*issued).Before(restored.Truncate(time.Second))
 }
 
 func sane(t *float64) bool { return *t > 0 && *t < 253402300800 }

@@ -178,6 +178,34 @@ func TestAnAssertionsClaimsAreExact(t *testing.T) {
 	}
 }
 
+// TestAnAssertionFromBeforeARestoreIsNotTaken: it may have been used after the
+// backup was made.
+func TestAnAssertionFromBeforeARestoreIsNotTaken(t *testing.T) {
+	t.Parallel()
+	p := newPKJ(t, storetest.Bolt)
+	before, undated := p.good(), p.goodClaims()
+	undated["exp"] = undated["exp"].(int64) + 500
+	delete(undated, "iat")
+	delete(undated, "nbf")
+	p.pass(2 * time.Second)
+	p.changeSettings(func(s *store.Settings) { s.NotBefore = p.now() })
+	for name, assertion := range map[string]string{"before": before, "undated": p.assert(jose.ES256, p.key, "k1", undated)} {
+		if a := p.send(assertion); a.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+		p.pass(3 * time.Second)
+	}
+	if a := p.send(p.good()); a.Code != http.StatusOK {
+		t.Errorf("a new one: %d %s", a.Code, a.Body)
+	}
+	p.pass(20 * time.Minute)
+	later := p.goodClaims()
+	delete(later, "iat")
+	if a := p.send(p.assert(jose.ES256, p.key, "k1", later)); a.Code != http.StatusOK {
+		t.Errorf("undated, long after: %d %s", a.Code, a.Body)
+	}
+}
+
 func TestAnAssertionsSignatureIsByTheRegisteredKey(t *testing.T) {
 	t.Parallel()
 	p := newPKJ(t, storetest.Bolt)
