@@ -193,10 +193,18 @@ func TestAForgottenPasswordOfTheDemoIsReplacedByItsOutbox(t *testing.T) {
 	do(t, agent, chromedp.Navigate(outbox), says("h1", "No mail yet"), picture("outbox-empty"), chromedp.Navigate(desk), chromedp.Click("#sign-in"),
 		chromedp.Click(`a[href*="/forgot"]`), chromedp.SendKeys("input[name=email]", demoRaj), chromedp.Click("#continue"), says("h1", "Look into your mail"))
 	do(t, agent, chromedp.Navigate(outbox), says("main", "Choose a new password for Acme Support"), picture("outbox"),
-		chromedp.Click("table a"), says("h1", "Choose a new password"), says("pre", "Hello Raj Patel,"), chromedp.Sleep(200*time.Millisecond), picture("outbox-letter"),
+		chromedp.Click("table a"), says("h1", "Choose a new password"), picture("outbox-letter"), chromedp.ScrollIntoView("a.link"), says("pre", "Hello Raj Patel,"),
 		chromedp.Click("a.link"), chromedp.SendKeys("input[name=new_password]", "Nine-Quiet-Harbours-7"), chromedp.SendKeys("input[name=confirm_password]", "Nine-Quiet-Harbours-7"),
-		chromedp.Click("#continue"), says("h1", "new password"), picture("reset-done"))
+		chromedp.Click("#continue"), says("h1", "Your new password works"), picture("reset-done"))
 	do(t, agent, chromedp.Navigate(outbox), says("main", "Your account at Acme Support has a new password"))
+	html, err := http.Get(outbox + "/1/html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	html.Body.Close()
+	if html.StatusCode != http.StatusOK || !strings.Contains(html.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("the HTML of a mail: %d %v", html.StatusCode, html.Header)
+	}
 	for _, path := range []string{"/outbox", "/outbox/", "/outbox/wrong", "/outbox/wrong/1", "/outbox/wrong/1/html"} {
 		resp, err := http.Get(desk + path)
 		if err != nil {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -112,7 +112,7 @@ func (x *desk) outboxHTML(w http.ResponseWriter, r *http.Request) {
 	if l == nil {
 		return
 	}
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; sandbox allow-popups allow-popups-to-escape-sandbox")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; sandbox allow-top-navigation-by-user-activation")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = fmt.Fprint(w, strings.ReplaceAll(l.HTML, "<a ", `<a target="_blank" rel="noopener noreferrer" `))
+	_, _ = io.WriteString(w, l.HTML)
 }
