@@ -9,12 +9,9 @@ import (
 
 // index keeps one lookup true. Lookups carry no expiry of their own: they go
 // with their record, and until then whoever follows one finds no record.
-func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T) error {
-	kind, values := t.lookupKind(l.Name), l.Values(rec)
-	var had []string
-	if old != nil {
-		had = l.Values(old)
-	}
+func index(tx Tx, t rows, i int, key string, rec, old any) error {
+	name, unique := t.lookup(i)
+	kind, values, had := lookupKind(t, name), t.values(i, rec), t.values(i, old)
 	for _, v := range had {
 		if v != "" && !slices.Contains(values, v) {
 			if err := tx.Delete(kind, lookupKey(v, key)); err != nil {
@@ -27,10 +24,10 @@ func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T) error {
 			continue
 		}
 		if strings.IndexByte(v, 0) >= 0 {
-			return fmt.Errorf("%s: a %s cannot hold a NUL", t.Kind, l.Name)
+			return fmt.Errorf("%s: a %s cannot hold a NUL", t.Name(), name)
 		}
-		if l.Unique {
-			if err := t.unclaimed(tx, l.Name, v, key); err != nil {
+		if unique {
+			if err := unclaimed(tx, t, name, v, key); err != nil {
 				return err
 			}
 		}
@@ -44,13 +41,13 @@ func (t Table[T]) index(tx Tx, l Lookup[T], key string, rec, old *T) error {
 	return nil
 }
 
-func (t Table[T]) unclaimed(tx Tx, lookup, value, key string) error {
-	for other, err := range t.Keys(tx, lookup, value) {
+func unclaimed(tx Tx, t rows, lookup, value, key string) error {
+	for other, err := range liveKeys(tx, t, lookup, value) {
 		if err != nil {
 			return err
 		}
 		if other != key {
-			return fmt.Errorf("%s with that %s: %w", t.Kind, lookup, ErrExists)
+			return fmt.Errorf("%s with that %s: %w", t.Name(), lookup, ErrExists)
 		}
 	}
 	return nil

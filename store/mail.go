@@ -90,7 +90,7 @@ type Waiting struct {
 // DueMails looks at the mails that wait. It stops after limit due ones; with all
 // it goes through the others too, to count them.
 func DueMails(tx Tx, now time.Time, limit int, all bool) (w Waiting, err error) {
-	for item, err := range tx.Scan(Outbox.lookupKind("due"), nil, nil) {
+	for item, err := range tx.Scan(lookupKind(&Outbox, "due"), nil, nil) {
 		if err != nil {
 			return w, err
 		}

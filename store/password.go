@@ -28,7 +28,7 @@ func PasswordKinds(tx Tx) ([]string, error) {
 	var kinds []string
 	from := []byte(nil)
 	for {
-		kind, err := firstValue(tx, Agents.lookupKind("password_kind"), from)
+		kind, err := firstValue(tx, lookupKind(&Agents, "password_kind"), from)
 		if err != nil || kind == "" {
 			return kinds, err
 		}

@@ -11,12 +11,12 @@ const resealBatch = 100
 // small commits, and returns how many records that were. Run it for House and
 // every site after AddMasterKey.
 func Reseal(ctx context.Context, s Store, sealer *Sealer, site string) (total int, err error) {
-	for _, t := range Tables() {
+	for _, t := range tables() {
 		for after, more := "", true; more; {
 			var n int
 			var last string
 			if err := s.Update(ctx, site, func(tx Tx) (err error) {
-				last, n, err = t.reseal(tx, sealer, after)
+				last, n, err = resealSome(tx, t, sealer, after)
 				return err
 			}); err != nil {
 				return total, fmt.Errorf("reseal %s: %w", t.Name(), err)
@@ -28,41 +28,56 @@ func Reseal(ctx context.Context, s Store, sealer *Sealer, site string) (total in
 	return total, nil
 }
 
-// reseal does the records after a key, as many as fit a commit; an empty last
+// resealSome does the records after a key, as many as fit a commit; an empty last
 // says that there are no more.
-func (t Table[T]) reseal(tx Tx, sealer *Sealer, after string) (last string, n int, err error) {
-	if t.Sealed == nil {
+func resealSome(tx Tx, t rows, sealer *Sealer, after string) (last string, n int, err error) {
+	if !t.seals() {
 		return "", 0, nil
 	}
+	var from []byte
+	if after != "" {
+		from = append([]byte(after), 0)
+	}
 	seen := 0
-	for rec, err := range t.All(tx, after) {
+	for item, err := range tx.Scan(t.Name(), from, nil) {
+		rec := t.fresh()
+		if err == nil {
+			err = decode(t, item.Value, rec)
+		}
 		if err != nil {
 			return "", n, err
 		}
-		key := t.Key(&rec)
-		changed := false
-		for _, field := range t.Sealed(&rec) {
-			if len(*field) == 0 || sealer.Current(*field) {
-				continue
-			}
-			plain, err := sealer.Open(tx.Site(), t.Kind, key, *field)
-			if err != nil {
-				return "", n, fmt.Errorf("%s: %w", key, err)
-			}
-			if *field, err = sealer.Seal(tx.Site(), t.Kind, key, plain); err != nil {
-				return "", n, err
-			}
-			changed = true
+		changed, err := resealOne(tx, t, sealer, rec)
+		if err != nil {
+			return "", n, err
 		}
 		if changed {
 			n++
-			if err := t.Put(tx, &rec); err != nil {
-				return "", n, err
-			}
 		}
 		if seen++; seen == resealBatch {
-			return key, n, nil
+			return t.key(rec), n, nil
 		}
 	}
 	return "", n, nil
+}
+
+func resealOne(tx Tx, t rows, sealer *Sealer, rec any) (changed bool, err error) {
+	key := t.key(rec)
+	for _, field := range t.sealed(rec) {
+		if len(*field) == 0 || sealer.Current(*field) {
+			continue
+		}
+		plain, err := sealer.Open(tx.Site(), t.Name(), key, *field)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", key, err)
+		}
+		if *field, err = sealer.Seal(tx.Site(), t.Name(), key, plain); err != nil {
+			return false, err
+		}
+		changed = true
+	}
+	if !changed {
+		return false, nil
+	}
+	return true, put(tx, t, rec)
 }

@@ -127,13 +127,13 @@ func (in *restorer) take(ctx context.Context, rec Record) (err error) {
 	}
 	switch rec.Kind {
 	case Agents.Kind:
-		rec.Value, err = changed(Agents, rec.Value, func(a *Agent) { a.NotBefore = in.now })
+		rec.Value, err = changed(&Agents, rec.Value, func(a *Agent) { a.NotBefore = in.now })
 	case Clients.Kind:
-		rec.Value, err = changed(Clients, rec.Value, func(c *Client) { c.NotBefore = in.now })
+		rec.Value, err = changed(&Clients, rec.Value, func(c *Client) { c.NotBefore = in.now })
 	case Authenticators.Kind:
-		rec.Value, err = changed(Authenticators, rec.Value, func(a *Authenticator) { a.LastStep = max(a.LastStep, lastUsable(in.now)) })
+		rec.Value, err = changed(&Authenticators, rec.Value, func(a *Authenticator) { a.LastStep = max(a.LastStep, lastUsable(in.now)) })
 	case Counters.Kind:
-		rec.Value, err = changed(Counters, rec.Value, func(c *Counter) { c.Value += epochStep })
+		rec.Value, err = changed(&Counters, rec.Value, func(c *Counter) { c.Value += epochStep })
 	}
 	if err != nil {
 		return err
@@ -167,13 +167,13 @@ func (in *restorer) leavesOut(rec Record) bool {
 	return drop || !known && !rec.Expires.IsZero()
 }
 
-func changed[T any](t Table[T], value []byte, fn func(*T)) ([]byte, error) {
+func changed[T any](t *Table[T], value []byte, fn func(*T)) ([]byte, error) {
 	rec, err := t.decode(value)
 	if err != nil {
 		return nil, err
 	}
 	fn(&rec)
-	return t.encode(&rec)
+	return encode(t, &rec)
 }
 
 func (in *restorer) void(tx Tx) error {

@@ -38,42 +38,42 @@ func expiryKey(at time.Time, kind Kind, key string) []byte {
 	return append(b, key...)
 }
 
-func (t Table[T]) indexExpiry(tx Tx, key string, rec, old *T) error {
+func indexExpiry(tx Tx, t rows, key string, rec, old any) error {
 	at, was := t.expiry(rec), t.expiry(old)
 	if at.IsZero() || !was.IsZero() && !at.Before(was) {
 		return nil
 	}
-	return tx.Put(ExpiryKind, expiryKey(at, t.Kind, key), nil, time.Time{})
+	return tx.Put(ExpiryKind, expiryKey(at, t.Name(), key), nil, time.Time{})
 }
 
-// sweep removes the record if it has expired, or moves its entry on.
-func (t Table[T]) sweep(tx Tx, key string, now time.Time) error {
-	raw, err := getExpired(tx, t.Kind, []byte(key))
+// sweepOne removes the record if it has expired, or moves its entry on.
+func sweepOne(tx Tx, t rows, key string, now time.Time) error {
+	raw, err := getExpired(tx, t.Name(), []byte(key))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	rec, err := t.decode(raw)
-	if err != nil {
+	rec := t.fresh()
+	if err := decode(t, raw, rec); err != nil {
 		return err
 	}
-	switch at := t.expiry(&rec); {
+	switch at := t.expiry(rec); {
 	case at.IsZero():
 		return nil
 	case at.After(now):
-		return tx.Put(ExpiryKind, expiryKey(at, t.Kind, key), nil, time.Time{})
+		return tx.Put(ExpiryKind, expiryKey(at, t.Name(), key), nil, time.Time{})
 	}
-	return t.Delete(tx, key)
+	return remove(tx, t, key)
 }
 
 // Sweep removes up to SweepBatch records of the site that have expired before
 // now, with their lookups, in one Update. It returns how many entries it dealt
 // with; fewer than SweepBatch means that nothing is left to do.
 func Sweep(ctx context.Context, s Store, site string, now time.Time) (n int, err error) {
-	byKind := map[Kind]AnyTable{}
-	for _, t := range Tables() {
+	byKind := map[Kind]rows{}
+	for _, t := range tables() {
 		byKind[t.Name()] = t
 	}
 	until := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli())+1)
@@ -92,7 +92,7 @@ func Sweep(ctx context.Context, s Store, site string, now time.Time) (n int, err
 				return err
 			}
 			if t, ok := byKind[kind]; ok {
-				if err := t.sweep(tx, key, now); err != nil {
+				if err := sweepOne(tx, t, key, now); err != nil {
 					return fmt.Errorf("sweep: %w", err)
 				}
 			}

@@ -347,13 +347,13 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 	if err := store.AllSettings.Put(tx, p.settings.after); err != nil {
 		return err
 	}
-	if err := putAll(tx, store.Roles, p.roles); err != nil {
+	if err := putAll(tx, &store.Roles, p.roles); err != nil {
 		return err
 	}
-	if err := putAll(tx, store.Departments, p.departments); err != nil {
+	if err := putAll(tx, &store.Departments, p.departments); err != nil {
 		return err
 	}
-	if err := putAll(tx, store.Clients, p.clients); err != nil {
+	if err := putAll(tx, &store.Clients, p.clients); err != nil {
 		return err
 	}
 	if err := a.writeAgents(ctx, tx, s, p); err != nil {
@@ -382,7 +382,7 @@ func (a *Admin) writeAgents(ctx context.Context, tx store.Tx, s *site.Site, p *p
 			}
 		}
 	}
-	if err := putAll(tx, store.Agents, p.agents); err != nil {
+	if err := putAll(tx, &store.Agents, p.agents); err != nil {
 		return err
 	}
 	for _, id := range sortedKeys(p.seeds) {
@@ -393,7 +393,7 @@ func (a *Admin) writeAgents(ctx context.Context, tx store.Tx, s *site.Site, p *p
 	return a.inviteNew(ctx, tx, s, p)
 }
 
-func putAll[T any](tx store.Tx, table store.Table[T], edits []edit[T]) error {
+func putAll[T any](tx store.Tx, table *store.Table[T], edits []edit[T]) error {
 	for _, e := range edits {
 		switch {
 		case e.after == nil:

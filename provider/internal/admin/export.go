@@ -110,15 +110,15 @@ func (f *fileSite) fill(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
-	roles, err := all(tx, store.Roles)
+	roles, err := all(tx, &store.Roles)
 	if err != nil {
 		return err
 	}
-	departments, err := all(tx, store.Departments)
+	departments, err := all(tx, &store.Departments)
 	if err != nil {
 		return err
 	}
-	clients, err := all(tx, store.Clients)
+	clients, err := all(tx, &store.Clients)
 	if err != nil {
 		return err
 	}

@@ -68,13 +68,13 @@ func loadCurrent(tx store.Tx, f *fileSite, prune bool) (*current, error) {
 	if c.settings, err = store.GetSettings(tx); err != nil {
 		return nil, fmt.Errorf("load settings: %w", err)
 	}
-	if c.roles, err = all(tx, store.Roles); err != nil {
+	if c.roles, err = all(tx, &store.Roles); err != nil {
 		return nil, err
 	}
-	if c.departments, err = all(tx, store.Departments); err != nil {
+	if c.departments, err = all(tx, &store.Departments); err != nil {
 		return nil, err
 	}
-	if c.clients, err = all(tx, store.Clients); err != nil {
+	if c.clients, err = all(tx, &store.Clients); err != nil {
 		return nil, err
 	}
 	for a, err := range store.Agents.List(tx, "role", policy.Administrators) {
@@ -112,7 +112,7 @@ func (c *current) loadAgents(tx store.Tx, f *fileSite, prune bool) error {
 }
 
 // all is a small table as a map.
-func all[T any](tx store.Tx, table store.Table[T]) (map[string]T, error) {
+func all[T any](tx store.Tx, table *store.Table[T]) (map[string]T, error) {
 	m := map[string]T{}
 	for rec, err := range table.All(tx, "") {
 		if err != nil {

@@ -49,7 +49,7 @@ func (a *Admin) forgetAgent(ctx context.Context, tx store.Tx, s *site.Site, agen
 	if err := forgetMails(tx, agent); err != nil {
 		return err
 	}
-	if err := deleteBy(tx, store.Consents, "agent", agent.ID, 0); err != nil {
+	if err := deleteBy(tx, &store.Consents, "agent", agent.ID, 0); err != nil {
 		return fmt.Errorf("forget an agent's consents: %w", err)
 	}
 	return store.AllAttempts.Delete(tx, store.AccountAttempts(agent.Email))
@@ -73,14 +73,14 @@ func forgetMails(tx store.Tx, agent *store.Agent) error {
 	if err := store.PasswordLinks.Delete(tx, agent.ID); err != nil {
 		return fmt.Errorf("forget an agent's link: %w", err)
 	}
-	if err := deleteBy(tx, store.Outbox, "address", store.MailAddress(agent.Email), 0); err != nil {
+	if err := deleteBy(tx, &store.Outbox, "address", store.MailAddress(agent.Email), 0); err != nil {
 		return fmt.Errorf("forget an agent's mails: %w", err)
 	}
 	return nil
 }
 
 // deleteBy deletes up to limit of the records that a lookup finds; 0: all.
-func deleteBy[T any](tx store.Tx, table store.Table[T], lookup, value string, limit int) error {
+func deleteBy[T any](tx store.Tx, table *store.Table[T], lookup, value string, limit int) error {
 	var found []string
 	for key, err := range table.Keys(tx, lookup, value) {
 		if err != nil {
@@ -138,14 +138,14 @@ func clearClient(tx store.Tx, id string) (more bool, err error) {
 		}
 	}
 	for _, g := range grants {
-		if err := deleteBy(tx, store.OpaqueTokens, "grant", g.ID, 0); err != nil {
+		if err := deleteBy(tx, &store.OpaqueTokens, "grant", g.ID, 0); err != nil {
 			return false, err
 		}
 		if err := store.Grants.Delete(tx, g.ID); err != nil {
 			return false, err
 		}
 	}
-	if err := deleteBy(tx, store.Consents, "client", id, sweepBatch); err != nil {
+	if err := deleteBy(tx, &store.Consents, "client", id, sweepBatch); err != nil {
 		return false, err
 	}
 	for _, err := range store.Consents.Keys(tx, "client", id) {

@@ -96,9 +96,9 @@ func (x *Factors) Reset(ctx context.Context, tx store.Tx, _ *site.Site, agentID 
 // for an agent that is deleted.
 func Delete(tx store.Tx, agentID string) error {
 	err := errors.Join(
-		deleteAll(tx, store.Authenticators, agentID, func(a store.Authenticator) string { return a.ID }),
-		deleteAll(tx, store.Enrolments, agentID, func(e store.Enrolment) string { return e.ID }),
-		deleteAll(tx, store.Devices, agentID, func(d store.Device) string { return d.ID }),
+		deleteAll(tx, &store.Authenticators, agentID, func(a store.Authenticator) string { return a.ID }),
+		deleteAll(tx, &store.Enrolments, agentID, func(e store.Enrolment) string { return e.ID }),
+		deleteAll(tx, &store.Devices, agentID, func(d store.Device) string { return d.ID }),
 		store.RecoveryCodes.Delete(tx, agentID),
 		store.AllFactorTries.Delete(tx, agentID),
 	)
@@ -108,7 +108,7 @@ func Delete(tx store.Tx, agentID string) error {
 	return nil
 }
 
-func deleteAll[T any](tx store.Tx, table store.Table[T], agentID string, id func(T) string) error {
+func deleteAll[T any](tx store.Tx, table *store.Table[T], agentID string, id func(T) string) error {
 	var ids []string
 	for rec, err := range table.List(tx, "agent", agentID) {
 		if err != nil {
