@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	vm "github.com/VictoriaMetrics/metrics"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/mail"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -73,28 +73,25 @@ func (s *Server) setUpMail(o Options, sites *site.Sites, pages *templates.Render
 	return nil
 }
 
-// mails counts what becomes of mails.
-func mails(registerer prometheus.Registerer) func(name, outcome string) {
-	count := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "chatelaine_mails_total", Help: "What became of mails, by what they are about: sent, retried, failed, expired.",
-	}, []string{"mail", "outcome"})
-	registerer.MustRegister(count)
-	return func(name, outcome string) { count.WithLabelValues(name, outcome).Inc() }
+// mails counts what becomes of mails: sent, retried, failed, expired.
+func mails(set *vm.Set) func(name, outcome string) {
+	return func(name, outcome string) {
+		set.GetOrCreateCounter("chatelaine_mails_total" + labels("mail", name, "outcome", outcome)).Inc()
+	}
 }
 
-// waitingMails tells of the outbox, as of some seconds ago.
-func waitingMails(registerer prometheus.Registerer, outbox *mail.Mail, now func() time.Time) {
-	registerer.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chatelaine_mails_waiting", Help: "Mails that wait to be sent."}, func() float64 {
-			n, _ := outbox.Waiting()
-			return float64(n)
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chatelaine_mails_oldest_seconds", Help: "How long the oldest of them has waited."}, func() float64 {
-			n, oldest := outbox.Waiting()
-			if n == 0 {
-				return 0
-			}
-			return now().Sub(oldest).Seconds()
-		}),
-	)
+// waitingMails tells of the outbox, as of some seconds ago: how many mails wait to
+// be sent, and how long the oldest of them has waited.
+func waitingMails(set *vm.Set, outbox *mail.Mail, now func() time.Time) {
+	set.NewGauge("chatelaine_mails_waiting", func() float64 {
+		n, _ := outbox.Waiting()
+		return float64(n)
+	})
+	set.NewGauge("chatelaine_mails_oldest_seconds", func() float64 {
+		n, oldest := outbox.Waiting()
+		if n == 0 {
+			return 0
+		}
+		return now().Sub(oldest).Seconds()
+	})
 }

@@ -1,31 +1,31 @@
 package provider
 
 import (
+	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	vm "github.com/VictoriaMetrics/metrics"
 )
 
 // metrics counts answers by route, method and status. Routes are patterns, so
 // their number is bounded and no path with a secret becomes a label.
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	set      *vm.Set
+	mu       sync.RWMutex
+	requests map[answered]*vm.Counter
+	times    map[string]*times // by route
 }
 
-func newMetrics(registerer prometheus.Registerer) *metrics {
-	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "chatelaine_http_requests_total", Help: "Answered requests by route, method and status.",
-		}, []string{"route", "method", "status"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "chatelaine_http_request_seconds", Help: "Time to answer by route.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-		}, []string{"route"}),
-	}
-	registerer.MustRegister(m.requests, m.seconds)
-	return m
+// answered is a kind of answer.
+type answered struct {
+	route, method string
+	status        int
+}
+
+func newMetrics(set *vm.Set) *metrics {
+	return &metrics{set: set, requests: map[answered]*vm.Counter{}, times: map[string]*times{}}
 }
 
 // methods are the ones that become labels; others are counted together.
@@ -38,6 +38,71 @@ func (m *metrics) observe(route, method string, status int, took time.Duration) 
 	if !methods[method] {
 		method = "other"
 	}
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	kind := answered{route, method, status}
+	m.mu.RLock()
+	requests, times := m.requests[kind], m.times[route]
+	m.mu.RUnlock()
+	if requests == nil || times == nil {
+		requests, times = m.begin(kind)
+	}
+	requests.Inc()
+	times.observe(took.Seconds())
+}
+
+// begin makes what counts a kind of answer that there was none of before.
+func (m *metrics) begin(kind answered) (*vm.Counter, *times) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	requests := m.set.GetOrCreateCounter("chatelaine_http_requests_total" + labels("method", kind.method, "route", kind.route, "status", strconv.Itoa(kind.status)))
+	m.requests[kind] = requests
+	if m.times[kind.route] == nil {
+		m.times[kind.route] = newTimes(m.set, "chatelaine_http_request_seconds", "route", kind.route)
+	}
+	return requests, m.times[kind.route]
+}
+
+// labels writes pairs of names and values.
+func labels(pairs ...string) string {
+	text := "{"
+	for i := 0; i < len(pairs); i += 2 {
+		if i > 0 {
+			text += ","
+		}
+		text += fmt.Sprintf("%s=%q", pairs[i], pairs[i+1])
+	}
+	return text + "}"
+}
+
+// upTo are the upper bounds of a histogram's buckets, in seconds. The library's
+// own histograms have bounds that only its makers' database understands.
+var upTo = [...]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+
+// times is a histogram as Prometheus defines it: cumulative buckets, a sum and a
+// count.
+type times struct {
+	buckets [len(upTo)]*vm.Counter
+	all     *vm.Counter // the bucket without a bound
+	count   *vm.Counter
+	sum     *vm.FloatCounter
+}
+
+func newTimes(set *vm.Set, name string, pairs ...string) *times {
+	t := &times{
+		all:   set.NewCounter(name + "_bucket" + labels(append(pairs, "le", "+Inf")...)),
+		count: set.NewCounter(name + "_count" + labels(pairs...)),
+		sum:   set.NewFloatCounter(name + "_sum" + labels(pairs...)),
+	}
+	for i, bound := range upTo {
+		t.buckets[i] = set.NewCounter(name + "_bucket" + labels(append(pairs, "le", strconv.FormatFloat(bound, 'g', -1, 64))...))
+	}
+	return t
+}
+
+func (t *times) observe(seconds float64) {
+	for i := len(upTo) - 1; i >= 0 && seconds <= upTo[i]; i-- {
+		t.buckets[i].Inc()
+	}
+	t.all.Inc()
+	t.count.Inc()
+	t.sum.Add(seconds)
 }

@@ -36,7 +36,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	vm "github.com/VictoriaMetrics/metrics"
 	"github.com/rs/zerolog"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/access"
@@ -65,8 +65,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	Checkpoints    string // file that signed checkpoints of the audit log are appended to; empty: none
 	Log            zerolog.Logger
-	Metrics        prometheus.Registerer // nil: none
-	Now            func() time.Time      // nil: time.Now
+	Metrics        *vm.Set          // nil: none
+	Now            func() time.Time // nil: time.Now
 
 	Argon2   Argon2
 	Throttle Throttle

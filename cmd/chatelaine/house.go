@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/rs/zerolog"
 
 	"github.com/chatelaine-id/chatelaine/provider"
@@ -31,7 +31,7 @@ type houseOptions struct {
 	serves  bool                                         // send mails, too
 	deliver func(context.Context, provider.Letter) error // takes the mails in place of a server
 	log     zerolog.Logger
-	metrics prometheus.Registerer
+	metrics *metrics.Set
 }
 
 var errNoStore = errors.New("there is no store yet")

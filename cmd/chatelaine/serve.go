@@ -12,8 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/rs/zerolog"
 
 	"github.com/chatelaine-id/chatelaine/provider"
@@ -62,7 +61,7 @@ type server struct {
 	t        *terminal
 	log      zerolog.Logger
 	house    *house
-	registry *prometheus.Registry
+	counters *metrics.Set
 	main     net.Listener
 	metrics  net.Listener
 	control  net.Listener
@@ -75,7 +74,7 @@ type server struct {
 // Mails go to deliver, if it is given, in place of a mail server.
 func openServer(ctx context.Context, t *terminal, cfg *config, deliver func(context.Context, provider.Letter) error) (*server, error) {
 	letGarbageGather()
-	s := &server{cfg: cfg, t: t, registry: prometheus.NewRegistry()}
+	s := &server{cfg: cfg, t: t, counters: metrics.NewSet()}
 	s.log, s.endLog = newLog(t, cfg)
 	for _, w := range cfg.warnings {
 		s.log.Warn().Msg(w)
@@ -83,12 +82,11 @@ func openServer(ctx context.Context, t *terminal, cfg *config, deliver func(cont
 	if os.Geteuid() == 0 && os.Getenv("CI") == "" {
 		s.log.Warn().Msg("running as root: a user of its own is enough, even for ports below 1024 (CAP_NET_BIND_SERVICE)")
 	}
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.listen(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	var err error
-	if s.house, err = openHouse(ctx, cfg, houseOptions{create: true, serves: true, deliver: deliver, log: s.log, metrics: s.registry}); err != nil {
+	if s.house, err = openHouse(ctx, cfg, houseOptions{create: true, serves: true, deliver: deliver, log: s.log, metrics: s.counters}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	if err := openCheckpoints(cfg.auditCheckpoints); err != nil {
@@ -201,7 +199,7 @@ func (s *server) serve(ctx context.Context) error {
 	run("control socket", func() error { return operators.Serve(s.control) })
 	servers := []*http.Server{public, operators}
 	if s.metrics != nil {
-		m := metricsServer(s.registry, s.log)
+		m := metricsServer(s.counters, s.log)
 		run("metrics.listen", func() error { return m.Serve(s.metrics) })
 		servers = append(servers, m)
 	}
