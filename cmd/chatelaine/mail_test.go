@@ -49,11 +49,7 @@ func newPostOffice(t *testing.T) *postOffice {
 	if err := os.WriteFile(p.trust, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.addr = "127.0.0.1:" + port
+	p.addr = "127.0.0.1:0"
 	p.open(t)
 	t.Cleanup(func() { p.server.Close() })
 	return p
@@ -68,6 +64,7 @@ func (p *postOffice) open(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.addr = l.Addr().String() // the same when it opens again
 	go p.server.Serve(l)
 }
 
