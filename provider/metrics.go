@@ -2,7 +2,9 @@ package provider
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,14 +65,15 @@ func (m *metrics) begin(kind answered) (*vm.Counter, *times) {
 
 // labels writes pairs of names and values.
 func labels(pairs ...string) string {
-	text := "{"
-	for i := 0; i < len(pairs); i += 2 {
-		if i > 0 {
-			text += ","
+	var b strings.Builder
+	for pair := range slices.Chunk(pairs, 2) {
+		separator := ","
+		if b.Len() == 0 {
+			separator = "{"
 		}
-		text += fmt.Sprintf("%s=%q", pairs[i], pairs[i+1])
+		fmt.Fprintf(&b, "%s%s=%q", separator, pair[0], pair[1])
 	}
-	return text + "}"
+	return b.String() + "}"
 }
 
 // upTo are the upper bounds of a histogram's buckets, in seconds. The library's
