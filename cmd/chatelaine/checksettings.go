@@ -236,9 +236,21 @@ func (c *config) checkProxies(f *faults) {
 }
 
 func (c *config) checkMail(f *faults) {
+	if u, err := url.Parse(c.publicURL); c.mailFrom == "" && !c.smtpURL.empty() && err == nil {
+		c.mailFrom = "no-reply@" + mailHost(u.Hostname())
+	}
 	if err := c.mail().Check(); err != nil {
 		f.add("%v", err)
 	}
+}
+
+// mailHost is the host of our own address: mail servers seldom take a number for
+// one.
+func mailHost(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "localhost"
+	}
+	return host
 }
 
 // mail is how mail is sent.

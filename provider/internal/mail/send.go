@@ -102,6 +102,8 @@ func (s *Server) client(l Letter, dial gomail.DialContextFunc) (*gomail.Client, 
 		options = append(options, gomail.WithSSL())
 	case s.plain:
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+	case s.optional:
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
 	default:
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	}

@@ -41,6 +41,7 @@ func TestTheWaysToAServer(t *testing.T) {
 		"smtp://chatelaine:right@" + startTLS.addr:                startTLS,
 		"smtps://" + secure.addr:                                  secure,
 		"smtps://chatelaine:right@" + secure.addr:                 secure,
+		"smtp://" + plain.addr:                                    plain,
 		"smtp://" + plain.addr + "?starttls=off":                  plain,
 		"smtp://chatelaine:right@" + plain.addr + "?starttls=off": plain,
 	} {
@@ -49,9 +50,9 @@ func TestTheWaysToAServer(t *testing.T) {
 			t.Errorf("%s: %q, %v", url, answer, err)
 		}
 	}
-	for _, p := range []*post{startTLS, secure, plain} {
+	for p, letters := range map[*post]int{startTLS: 2, secure: 2, plain: 3} {
 		got := p.come()
-		if len(got) != 2 {
+		if len(got) != letters {
 			t.Fatalf("%d letters", len(got))
 		}
 		for _, r := range got {
@@ -75,6 +76,8 @@ func TestNoServerSeesAPasswordOrALetterThatItShouldNot(t *testing.T) {
 		want string
 	}{
 		"it offers no STARTTLS":                   {newPost(t, false, nil), "smtp://chatelaine:right@%s", true, "TLS"},
+		"it offers no STARTTLS, and it must":      {newPost(t, false, nil), "smtp://%s?starttls=required", true, "TLS"},
+		"another's certificate, and no password":  {newPost(t, false, nil, "mx.other.example"), "smtp://%s", true, "certificate"},
 		"its certificate is another's, STARTTLS":  {newPost(t, false, nil, "mx.other.example"), "smtp://chatelaine:right@%s", true, "certificate"},
 		"its certificate is another's, TLS":       {newPost(t, true, nil, "mx.other.example"), "smtps://chatelaine:right@%s", true, "certificate"},
 		"nobody vouches for its certificate":      {newPost(t, false, nil, "127.0.0.1"), "smtp://chatelaine:right@%s", false, "certificate"},

@@ -16,6 +16,7 @@ type Server struct {
 	port        int
 	implicitTLS bool
 	plain       bool // no STARTTLS either
+	optional    bool // STARTTLS only if it is offered
 	user, pass  string
 
 	hello         string
@@ -32,9 +33,10 @@ var (
 	errServerHalf = errors.New("smtp.url: user and password belong together")
 )
 
-// ParseServer reads smtp.url. smtp:// demands STARTTLS, unless ?starttls=off says
-// that there is none, which is for loopback (or anyPlain) only; smtps:// is TLS
-// from the first byte.
+// ParseServer reads smtp.url. smtp:// demands STARTTLS; a server on this machine
+// to which no password goes may do without. ?starttls=required demands it there
+// too, ?starttls=off says that there is none, which is for loopback (or anyPlain)
+// only. smtps:// is TLS from the first byte.
 func ParseServer(raw string, anyPlain bool) (*Server, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || strings.Trim(u.Path, "/") != "" || u.Fragment != "" || u.Opaque != "" {
@@ -64,7 +66,10 @@ func (s *Server) readQuery(u *url.URL, anyPlain bool) error {
 		return errServerURL
 	}
 	switch query.Get("starttls") {
-	case "", "required":
+	case "":
+		s.optional = !s.implicitTLS && s.loopback() && u.User == nil
+		return nil
+	case "required":
 		return nil
 	case "off":
 		s.plain = true
