@@ -61,7 +61,8 @@ type SignIn struct {
 	Skipped []string `json:"skipped,omitempty"`
 }
 
-// SignIns holds the half-done ones.
+// SignIns holds the half-done ones, found by "agent".
 var SignIns = Table[SignIn]{
 	Kind: "sign-in", Key: func(s *SignIn) string { return s.ID }, Expires: func(s *SignIn) time.Time { return s.Expires },
+	Lookups: []Lookup[SignIn]{{Name: "agent", Values: func(s *SignIn) []string { return []string{s.AgentID} }}},
 }

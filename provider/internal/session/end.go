@@ -77,8 +77,9 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// EndAll ends every session of the agent and revokes every grant, and moves the
-// agent's NotBefore on, so that nothing begun earlier counts. It writes the agent:
+// EndAll ends every session of the agent and every sign-in under way, revokes
+// every grant, and moves the agent's NotBefore on, so that nothing begun earlier
+// counts, whatever node's clock it was begun by. It writes the agent:
 // load it again afterwards. n is how many sessions there were.
 func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentID, reason string, by ...audit.Ref) (n int, err error) {
 	agent, err := store.Agents.Get(tx, agentID)
@@ -88,6 +89,9 @@ func (x *Sessions) EndAll(ctx context.Context, tx store.Tx, s *site.Site, agentI
 	agent.NotBefore = x.Now().UTC()
 	if err := store.Agents.Put(tx, &agent); err != nil {
 		return 0, fmt.Errorf("end all sessions: %w", err)
+	}
+	if err := dropSignIns(tx, agentID); err != nil {
+		return 0, err
 	}
 	for _, rec := range collect(store.Sessions.List(tx, "agent", agentID), &err) {
 		n++

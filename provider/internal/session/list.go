@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
@@ -59,21 +60,52 @@ func (x *Sessions) endOver(ctx context.Context, tx store.Tx, s *site.Site, agent
 	return nil
 }
 
-// EndOthers ends the agent's sessions but the one with that key, and says how
-// many there were.
+// EndOthers ends all that the agent has but the session with that key: sessions,
+// sign-ins under way, and what was granted in sessions that are over long since,
+// for a refresh token outlives its session. n is how many sessions there were.
 func (x *Sessions) EndOthers(ctx context.Context, tx store.Tx, s *site.Site, agentID, keep, reason string, by ...audit.Ref) (n int, err error) {
-	all := collect(store.Sessions.List(tx, "agent", agentID), &err)
+	if err := dropSignIns(tx, agentID); err != nil {
+		return 0, err
+	}
+	kept := ""
+	others := map[string]store.Session{} // by sid
+	for _, rec := range collect(store.Sessions.List(tx, "agent", agentID), &err) {
+		if rec.Hash == keep {
+			kept = rec.SID
+			continue
+		}
+		others[rec.SID] = rec
+		n++
+	}
+	for _, g := range collect(store.Grants.List(tx, "agent", agentID), &err) {
+		if _, known := others[g.SID]; !known && !g.Revoked && g.SID != kept {
+			others[g.SID] = store.Session{SID: g.SID, AgentID: agentID}
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("end other sessions: %w", err)
 	}
-	for _, rec := range all {
-		if rec.Hash == keep {
-			continue
-		}
-		if err := x.End(ctx, tx, s, rec, reason, by...); err != nil {
+	for _, sid := range slices.Sorted(maps.Keys(others)) {
+		if err := x.End(ctx, tx, s, others[sid], reason, by...); err != nil {
 			return 0, err
 		}
-		n++
 	}
 	return n, nil
+}
+
+// dropSignIns forgets what the agent has proven in sign-ins that are not done.
+func dropSignIns(tx store.Tx, agentID string) error {
+	var ids []string
+	for id, failed := range store.SignIns.Keys(tx, "agent", agentID) {
+		if failed != nil {
+			return fmt.Errorf("drop sign-ins under way: %w", failed)
+		}
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		if err := store.SignIns.Delete(tx, id); err != nil {
+			return fmt.Errorf("drop sign-ins under way: %w", err)
+		}
+	}
+	return nil
 }
