@@ -52,8 +52,13 @@ func (x *SignIn) conclude(r *http.Request, s *site.Site, f flow, limits limits, 
 		}
 		h := half{flow: f, site: s, agent: agent, now: now}
 		h.AgentID, h.AMR, h.AuthTime = agent.ID, []string{amrPassword}, now
-		if h.Remembered, err = x.remembered(tx, r, &h, &out); err != nil {
+		if err := x.ask(tx, r, &h); err != nil {
 			return err
+		}
+		if h.step.Name != StepPassword && h.step.Name != StepRefused { // or the cookie's new value would reach nobody
+			if h.Remembered, err = x.remembered(tx, r, &h, &out); err != nil {
+				return err
+			}
 		}
 		if err := x.settle(tx, r, &h, &out); err != nil {
 			return err
@@ -157,7 +162,7 @@ func (x *SignIn) fail(tx store.Tx, r *http.Request, s *site.Site, limits limits,
 	if err := x.record(tx, r, seen.agent, audit.SignInFailure, audit.Refused, why(agent)); err != nil || !seen.locked {
 		return err
 	}
-	if err := x.notice(tx, r, s, agent, "locked"); err != nil {
+	if err := x.seldom(tx, r, s, agent, "locked"); err != nil {
 		return err
 	}
 	return x.record(tx, r, seen.agent, audit.SignInLocked, audit.Success, "")
