@@ -31,3 +31,16 @@ func (x *SignIn) notice(tx store.Tx, r *http.Request, s *site.Site, agent store.
 	}
 	return x.Mail.Notice(r.Context(), tx, s, agent, kind)
 }
+
+// seldom is notice for what strangers can bring about as often as they like: the
+// agent is told some times an hour.
+func (x *SignIn) seldom(tx store.Tx, r *http.Request, s *site.Site, agent store.Agent, kind string) error {
+	if !x.mails() {
+		return nil
+	}
+	allowed, err := x.Mail.Allow(tx, kind, agent.Email, x.Now())
+	if err != nil || !allowed {
+		return err
+	}
+	return x.notice(tx, r, s, agent, kind)
+}
