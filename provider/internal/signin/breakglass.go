@@ -87,7 +87,11 @@ func (x *SignIn) breakGlass(r *http.Request, typed credentials, code, control st
 	}
 	defer slot.Release()
 	limits := x.Throttle.limits(s)
-	seen, err := x.look(r.Context(), s, limits, typed.email, known{})
+	device, err := x.known(r, s) // whom strangers keep locked is whom this is for
+	if err != nil {
+		return lifted, 0, err
+	}
+	seen, err := x.look(r.Context(), s, limits, typed.email, device)
 	if err != nil || seen.wait > 0 {
 		return lifted, seen.wait, err
 	}
