@@ -82,12 +82,16 @@ func Next(signIn store.SignIn, agent store.Agent, facts Facts, rules Rules, now 
 	return Step{Name: StepDone}
 }
 
+// skew is how much the clock of a node may be behind that of the one that took the
+// step before.
+const skew = 5 * time.Second
+
 // dueProof asks for the password, or a passkey, unless this sign-in holds a
 // proof that still counts. An agent who was deactivated meanwhile has none, and
 // where somebody has to sign in again nobody else will do.
 func dueProof(at sitting) (Step, bool) {
 	proven := at.agent.ID != "" && at.AgentID == at.agent.ID && firstFactor(at.AMR) &&
-		!at.AuthTime.IsZero() && !at.AuthTime.After(at.now) && at.now.Before(at.Expires) &&
+		!at.AuthTime.IsZero() && !at.AuthTime.After(at.now.Add(skew)) && at.now.Before(at.Expires) &&
 		(at.AgentHint == "" || at.AgentHint == at.agent.ID)
 	void := at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
 		slices.Contains(at.AMR, amrPassword) && at.AuthTime.Before(at.agent.PasswordChanged)

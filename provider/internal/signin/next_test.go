@@ -32,7 +32,7 @@ func TestNextOrdersASignIn(t *testing.T) {
 		"a proof that names nobody":        {with(proven, func(s *store.SignIn) { s.AgentID = "" }), store.Agent{}, Rules{}, Step{Name: StepPassword}},
 		"a proof of another kind":          {with(proven, func(s *store.SignIn) { s.AMR = []string{"otp"} }), ana, Rules{}, Step{Name: StepPassword}},
 		"a proof without a time":           {with(proven, func(s *store.SignIn) { s.AuthTime = time.Time{} }), ana, Rules{}, Step{Name: StepPassword}},
-		"a proof from the future":          {with(proven, func(s *store.SignIn) { s.AuthTime = now.Add(time.Second) }), ana, Rules{}, Step{Name: StepPassword}},
+		"a proof from the future":          {with(proven, func(s *store.SignIn) { s.AuthTime = now.Add(6 * time.Second) }), ana, Rules{}, Step{Name: StepPassword}},
 		"a sign-in that has run out":       {with(proven, func(s *store.SignIn) { s.Expires = now }), ana, Rules{}, Step{Name: StepPassword}},
 		"deactivated since":                {proven, with(ana, func(a *store.Agent) { a.Inactive = true }), Rules{}, Step{Name: StepPassword}},
 		"voided since":                     {proven, with(ana, func(a *store.Agent) { a.NotBefore = now.Add(time.Second) }), Rules{}, Step{Name: StepPassword}},
