@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -81,10 +84,14 @@ func (x *SignIn) submitEnrol(w http.ResponseWriter, r *http.Request) error {
 	return x.showCodes(w, r, f, out, codes, at.agent.Email)
 }
 
-// enrolled notes that the agent has shown the factor that was just added, and
-// makes recovery codes if it is the first.
+// enrolled notes that the agent has shown the factor that was just added, ends
+// what was begun elsewhere without it, and makes recovery codes if it is the first.
 func (x *SignIn) enrolled(tx store.Tx, r *http.Request, h *half, added factor.Added, amr []string, kind string) (codes []string, err error) {
 	if err := x.proven(tx, r, h, factor.Proof{OK: true, AMR: amr}, nil); err != nil {
+		return nil, err
+	}
+	ref := audit.Ref{Type: policy.Agent, ID: h.agent.ID}
+	if _, err := x.Sessions.EndOthers(r.Context(), tx, h.site, h.agent.ID, session.Presented(r), "factors_changed", ref); err != nil {
 		return nil, err
 	}
 	if err := x.notice(tx, r, h.site, h.agent, kind); err != nil {
