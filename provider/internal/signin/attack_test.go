@@ -1,0 +1,160 @@
+package signin
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// wanted begins a sign-in as the authorization endpoint or the account's pages
+// do, and returns the path of its form.
+func (b *browser) wanted(rec store.SignIn) string {
+	b.h.t.Helper()
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(b.h.t.Context(), http.MethodGet, b.h.url, http.NoBody)
+	id, err := b.h.x.Sessions.BeginSignIn(w, r, b.h.site(), rec)
+	must(b.h.t, err)
+	u, err := url.Parse(b.h.url)
+	must(b.h.t, err)
+	b.client.Jar.SetCookies(u, w.Result().Cookies())
+	return "/sign-in/" + id
+}
+
+// remembered is a browser that ana's second factor need not be shown in.
+func (h *house) remembered(seed []byte) *browser {
+	h.t.Helper()
+	b := h.browser()
+	if got := b.post(b.password(ana, good), "code", h.code(seed), "remember", "1"); got.status != http.StatusSeeOther {
+		h.t.Fatalf("%d %s", got.status, got.body)
+	}
+	return b
+}
+
+func TestASignInThatIsRefusedUsesNoRememberedDeviceUp(t *testing.T) {
+	t.Parallel()
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		mails := &outbox{}
+		h := newHouse(t, engine, withMail(mails))
+		h.settings(func(s *store.Settings) {
+			s.TwoFactor.RememberDays = 14
+			s.Allowlist = store.Allowlist{Enabled: true, Console: true, Entries: []store.AllowlistEntry{{CIDR: "203.0.113.0/24"}}}
+		})
+		b := h.remembered(h.app(h.agent(ana, good)))
+		bob := h.agent("bob@acme.example", good)
+		b.ip = "198.51.100.7"
+		if got := b.signIn(ana, good); got.status != http.StatusForbidden {
+			t.Fatalf("from elsewhere: %d", got.status)
+		}
+		b.ip = "203.0.113.9"
+		if got := b.post(b.wanted(store.SignIn{Return: "/account", AgentHint: bob.ID}), "email", ana, "password", good); got.status != http.StatusUnprocessableEntity {
+			t.Fatalf("where bob has to sign in again: %d %s", got.status, got.to)
+		}
+		h.pass(time.Minute)
+		if got := b.signIn(ana, good); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+			t.Errorf("the device is not remembered any more: %d %s", got.status, got.to)
+		}
+		if slices.Contains(mails.notices, ana+" device_stolen") || h.audited()["device.stolen"] != 0 {
+			t.Errorf("its owner hears of a theft: %q", mails.notices)
+		}
+	})
+}
+
+func TestAnEnrolmentInASignInEndsWhatWasBegunWithoutTheFactor(t *testing.T) {
+	t.Parallel()
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		h := newHouse(t, engine)
+		h.twoFactors(func(two *store.TwoFactor) { two.RequiredRoles, two.GraceDays = []string{policy.Agents}, 7 })
+		h.agent(ana, good)
+		thief, waiting, b := h.browser(), h.browser(), h.browser()
+		path := thief.password(ana, good)
+		if got := thief.post(strings.TrimSuffix(path, "enrol") + "skip/enrol"); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+			t.Fatalf("%d %s", got.status, got.to)
+		}
+		parked := waiting.password(ana, good)
+		path = b.password(ana, good)
+		id, seed := b.enrolling(path)
+		if got := b.post(path, "enrolment", id, "code", h.code(seed)); got.status != http.StatusOK {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		if all := h.sessions(); len(all) != 1 || all[0].ACR != policy.ACRTwoFactors {
+			t.Errorf("%d sessions, %+v", len(all), all)
+		}
+		if got := waiting.post(strings.TrimSuffix(parked, "enrol") + "skip/enrol"); strings.HasPrefix(got.to, "/oauth/") {
+			t.Error("a half-done sign-in of before went on")
+		}
+	})
+}
+
+func TestANodeWhoseClockIsBehindGoesOnWithASignIn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	seed := h.app(h.agent(ana, good))
+	b := h.browser()
+	path := b.password(ana, good)
+	h.pass(-time.Second)
+	if got := b.get(path); got.status != http.StatusOK {
+		t.Errorf("the page: %d %s", got.status, got.to)
+	}
+	if got := b.post(path, "code", h.code(seed)); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+		t.Errorf("the code: %d %s", got.status, got.to)
+	}
+}
+
+func TestBreakGlassIsInReachOfAnAdministratorWhomStrangersLocked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.agent(ana, good, func(a *store.Agent) { a.Roles = []string{policy.Administrators} })
+	s := h.site()
+	var codes []string
+	h.update(func(tx store.Tx) {
+		var err error
+		codes, err = h.x.Glass.NewCodes(t.Context(), tx, s, auditOperator)
+		must(t, err)
+	})
+	owner, stranger := h.browser(), h.browser()
+	owner.signIn(ana, good)
+	for range 6 {
+		stranger.signIn(ana, "guess")
+	}
+	lift := []string{"email", ana, "password", good, "code", codes[0], "control", "second_factor"}
+	if got := stranger.post("/break-glass", lift...); got.status != http.StatusUnprocessableEntity {
+		t.Fatalf("a stranger at a locked account: %d", got.status)
+	}
+	if got := owner.post("/break-glass", lift...); got.status != http.StatusOK {
+		t.Errorf("the administrator's own browser: %d", got.status)
+	}
+}
+
+// rationed is an outbox that keeps to so many mails of a sort, as the real one.
+type rationed struct {
+	outbox
+	most int
+}
+
+func (o *rationed) Allow(tx store.Tx, kind, address string, now time.Time) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.most--
+	return o.most >= 0, nil
+}
+
+func TestLockingAnAccountOverAndOverFloodsNoMailbox(t *testing.T) {
+	t.Parallel()
+	mails := &rationed{most: 3}
+	h := newHouse(t, func(o *houseOptions) { o.mail = mails })
+	h.settings(func(s *store.Settings) { s.Password.LockAfter, s.Password.LockMinutes = 1, 1 })
+	h.agent(ana, good)
+	for range 10 {
+		h.browser().signIn(ana, "guess")
+		h.pass(time.Minute + time.Second)
+	}
+	if len(mails.notices) != 3 || h.audited()["sign_in.locked"] != 10 {
+		t.Errorf("%d mails, audited %v", len(mails.notices), h.audited())
+	}
+}
