@@ -47,6 +47,7 @@ type CredentialFacts struct {
 	ACR        string // of the sign-in, so far
 	AMR        []string
 	Remembered bool // a remembered device stood in for a factor
+	Lifted     bool // break-glass had lifted the factor that was due
 }
 
 // CredentialDue is what has to happen with an agent's credentials.
@@ -90,6 +91,7 @@ func (due *CredentialDue) factor(rules CredentialRules, who CredentialFacts, now
 		return
 	}
 	due.SecondFactor = who.HasFactor
+	due.Blocks = who.Lifted
 	if !slices.ContainsFunc(who.Roles, func(r string) bool { return slices.Contains(rules.RequiredRoles, r) }) {
 		return
 	}
@@ -99,7 +101,7 @@ func (due *CredentialDue) factor(rules CredentialRules, who CredentialFacts, now
 	}
 	due.Enrol = !who.HasFactor
 	due.EnrolBy = start.AddDate(0, 0, rules.GraceDays)
-	due.Blocks = !now.Before(due.EnrolBy)
+	due.Blocks = due.Blocks || !now.Before(due.EnrolBy)
 }
 
 // password judges only a sign-in that rests on the password: a passkey is as good

@@ -71,9 +71,11 @@ type Authorization struct {
 	AMR       []string  `json:"amr,omitempty"`
 	ACR       string    `json:"acr,omitempty"`
 	// Remembered is the session's: a remembered device stood in for a factor.
-	Remembered bool            `json:"remembered,omitempty"`
-	Nonce      string          `json:"nonce,omitempty"`
-	Claims     json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
+	Remembered bool `json:"remembered,omitempty"`
+	// Lifted is the session's: break-glass had lifted the factor that was due.
+	Lifted bool            `json:"lifted,omitempty"`
+	Nonce  string          `json:"nonce,omitempty"`
+	Claims json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
 }
 
 // Code is an authorization code. Key: hex SHA-256 of the code. It is deleted when

@@ -13,13 +13,16 @@ type Session struct {
 	ACR      string    `json:"acr,omitempty"`
 	// Remembered says that a remembered device stood in for the second factor: it
 	// meets the site's demand for one and is no proof of one (amr and acr).
-	Remembered bool      `json:"remembered,omitempty"`
-	IP         string    `json:"ip,omitempty"` // latest browser address
-	UserAgent  string    `json:"user_agent,omitempty"`
-	Created    time.Time `json:"created"`
-	Seen       time.Time `json:"seen"`    // moved on at most once a minute
-	Expires    time.Time `json:"expires"` // the earlier of idle and absolute end
-	End        time.Time `json:"end"`     // absolute end
+	Remembered bool `json:"remembered,omitempty"`
+	// Lifted says that break-glass had lifted the second factor that was due: the
+	// session is good for as long.
+	Lifted    bool      `json:"lifted,omitempty"`
+	IP        string    `json:"ip,omitempty"` // latest browser address
+	UserAgent string    `json:"user_agent,omitempty"`
+	Created   time.Time `json:"created"`
+	Seen      time.Time `json:"seen"`    // moved on at most once a minute
+	Expires   time.Time `json:"expires"` // the earlier of idle and absolute end
+	End       time.Time `json:"end"`     // absolute end
 }
 
 // Sessions are found by "sid" (unique) and "agent".

@@ -78,9 +78,12 @@ func (v *visit) proven() bool {
 }
 
 // needsFactor reports whether a change takes a second factor: whoever holds one
-// shows it, unless break-glass has lifted that for the whole site.
+// shows it. Where break-glass has lifted that, administrators need not, who are to
+// help themselves and then others; anybody else's password would be enough to
+// take an account over for good in those minutes.
 func (v *visit) needsFactor() bool {
-	return v.held.Any() && !v.site.Lifted(store.ControlSecondFactor, v.now)
+	lifted := v.site.Lifted(store.ControlSecondFactor, v.now) && slices.Contains(v.Agent.Roles, policy.Administrators)
+	return v.held.Any() && !lifted
 }
 
 // prove is mustSignIn unless the agent is proven.
@@ -95,13 +98,23 @@ func (v *visit) prove() error {
 	return again
 }
 
-// view runs fn in a View, for a page.
+// view runs fn in a View, for a page. Afterwards the session has been used.
 func (x *Account) view(r *http.Request, fn func(tx store.Tx, v *visit) error) error {
-	return x.within(r, x.Store.View, fn)
+	ctx := r.Context()
+	var found store.Session
+	err := x.within(r, x.Store.View, func(tx store.Tx, v *visit) error {
+		found = v.Session
+		return fn(tx, v)
+	})
+	if err != nil {
+		return err
+	}
+	return x.Sessions.Touch(ctx, site.From(ctx), found, web.ClientIP(ctx))
 }
 
 // update runs fn in an Update for a form that this session has shown, by an agent
-// who is proven.
+// who is proven. The session is not touched besides: what is done is done, and a
+// second write that failed would say otherwise.
 func (x *Account) update(r *http.Request, form url.Values, fn func(tx store.Tx, v *visit) error) error {
 	return x.within(r, x.Store.Update, func(tx store.Tx, v *visit) error {
 		if err := v.mayChange(form); err != nil {
@@ -112,14 +125,21 @@ func (x *Account) update(r *http.Request, form url.Values, fn func(tx store.Tx, 
 }
 
 func (v *visit) mayChange(form url.Values) error {
-	if !hmac.Equal([]byte(v.csrf), []byte(form.Get("csrf"))) {
-		return ErrForged
+	if err := v.showed(form); err != nil {
+		return err
 	}
 	return v.prove()
 }
 
-// within is a transaction that knows who is there. Afterwards the session has
-// been used.
+// showed is ErrForged for a form that this session has not shown.
+func (v *visit) showed(form url.Values) error {
+	if !hmac.Equal([]byte(v.csrf), []byte(form.Get("csrf"))) {
+		return ErrForged
+	}
+	return nil
+}
+
+// within is a transaction that knows who is there.
 func (x *Account) within(r *http.Request, run func(context.Context, string, func(store.Tx) error) error, fn func(store.Tx, *visit) error) error {
 	ctx := r.Context()
 	s := site.From(ctx)
@@ -127,19 +147,13 @@ func (x *Account) within(r *http.Request, run func(context.Context, string, func
 	if err != nil {
 		return err
 	}
-	var found *visit
-	err = run(ctx, s.Path, func(tx store.Tx) error {
+	return run(ctx, s.Path, func(tx store.Tx) error {
 		v, err := x.enter(tx, r, key)
 		if err != nil {
 			return err
 		}
-		found = v
 		return fn(tx, v)
 	})
-	if err != nil {
-		return err
-	}
-	return x.Sessions.Touch(ctx, s, found.Session, web.ClientIP(ctx))
 }
 
 // lead sends the browser to the sign-in if that is what err asks for, and from
@@ -183,7 +197,7 @@ func (x *Account) tell(ctx context.Context, tx store.Tx, v *visit, kind string) 
 // what the agent has proven besides.
 func (x *Account) renew(ctx context.Context, tx store.Tx, v *visit, replaces string, amr ...string) (renewed, error) {
 	start := session.Start{
-		AgentID: v.Agent.ID, AMR: v.Session.AMR, ACR: v.Session.ACR, Remembered: v.Session.Remembered,
+		AgentID: v.Agent.ID, AMR: v.Session.AMR, ACR: v.Session.ACR, Remembered: v.Session.Remembered, Lifted: v.Session.Lifted,
 		AuthTime: v.Session.AuthTime, Replaces: replaces,
 	}
 	if len(amr) > 0 {

@@ -79,3 +79,22 @@ func testALiftedSecondFactorHoldsForAQuarterOfAnHourAndNothingElseIsLifted(t *te
 	h.pass(store.MaxBreakGlass)
 	h.refresh("RP", tokens.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_grant")
 }
+
+func TestWhatALiftedSecondFactorLetInEndsWithIt(t *testing.T) {
+	storetest.OnBothEngines(t, testWhatALiftedSecondFactorLetInEndsWithIt)
+}
+
+// Nobody's role demands a factor: it was due because the agent holds one.
+func testWhatALiftedSecondFactorLetInEndsWithIt(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
+	h.lift(store.ControlSecondFactor)
+	h.sessionWith(func(s *store.Session) { s.ACR, s.AMR, s.Lifted = "aal1", []string{"pwd"}, true })
+	tokens := h.tokens("RP", callback)
+	fresh := h.refresh("RP", tokens.text("refresh_token"))
+	if fresh.Code != http.StatusOK {
+		t.Fatalf("refresh: %d %s", fresh.Code, fresh.Body)
+	}
+	h.pass(store.MaxBreakGlass)
+	h.refresh("RP", fresh.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_grant")
+	h.begun(h.authorize(ask("RP", callback)))
+}

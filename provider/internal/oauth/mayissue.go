@@ -22,11 +22,12 @@ type signedIn struct {
 	acr        string
 	amr        []string
 	remembered bool
+	lifted     bool
 	at         time.Time
 }
 
 func signedInBy(a *store.Authorization) signedIn {
-	return signedIn{a.ACR, a.AMR, a.Remembered, a.AuthTime}
+	return signedIn{a.ACR, a.AMR, a.Remembered, a.Lifted, a.AuthTime}
 }
 
 // mayIssue is the one gate before every code and token for an agent. begun is
@@ -55,7 +56,7 @@ func mayIssue(s *site.Site, client *store.Client, agent *store.Agent, how signed
 // has met the demand for a second factor yet, grace counts from this one.
 func credentialsOK(s *site.Site, agent *store.Agent, how signedIn, now time.Time) error {
 	who := site.CredentialFacts(agent)
-	who.ACR, who.AMR, who.Remembered = how.acr, how.amr, how.remembered
+	who.ACR, who.AMR, who.Remembered, who.Lifted = how.acr, how.amr, how.remembered, how.lifted
 	if who.GraceStart.IsZero() {
 		who.GraceStart = how.at
 	}

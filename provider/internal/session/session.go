@@ -77,9 +77,11 @@ type Start struct {
 	ACR     string
 	// Remembered says that a remembered device stood in for the second factor.
 	Remembered bool
-	AuthTime   time.Time
-	IP         netip.Addr
-	UserAgent  string
+	// Lifted says that break-glass had lifted the factor that was due.
+	Lifted    bool
+	AuthTime  time.Time
+	IP        netip.Addr
+	UserAgent string
 	// Replaces is the session that the browser had, as Presented tells; it ends.
 	Replaces string
 	// EndOver ends the sessions that Over names, so that the site's limit holds.
@@ -178,7 +180,7 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	now := x.Now().UTC()
 	value = timedText(now, 32)
 	rec = store.Session{
-		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered,
+		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered, Lifted: n.Lifted,
 		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {

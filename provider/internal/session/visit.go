@@ -51,7 +51,7 @@ func (x *Sessions) Visit(tx store.Tx, r *http.Request, s *site.Site) (Visit, err
 // demand for a second factor yet, grace counts from this one.
 func (x *Sessions) due(s *site.Site, v Visit) policy.CredentialDue {
 	who := site.CredentialFacts(&v.Agent)
-	who.ACR, who.AMR, who.Remembered = v.Session.ACR, v.Session.AMR, v.Session.Remembered
+	who.ACR, who.AMR, who.Remembered, who.Lifted = v.Session.ACR, v.Session.AMR, v.Session.Remembered, v.Session.Lifted
 	if who.GraceStart.IsZero() {
 		who.GraceStart = v.Session.AuthTime
 	}

@@ -158,3 +158,38 @@ func TestLockingAnAccountOverAndOverFloodsNoMailbox(t *testing.T) {
 		t.Errorf("%d mails, audited %v", len(mails.notices), h.audited())
 	}
 }
+
+func TestALiftedSecondFactorIsNotedInTheSessionOfWhoHoldsOne(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	seed := h.app(h.agent(ana, good))
+	bob := h.agent("bob@acme.example", good)
+	s := h.site()
+	h.update(func(tx store.Tx) {
+		_, err := h.x.Glass.Lift(t.Context(), tx, s, store.ControlSecondFactor, store.MaxBreakGlass, auditOperator, "shell")
+		must(t, err)
+	})
+	thief := h.browser()
+	if got := thief.signIn(ana, good); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+		t.Fatalf("lifted: %d %s", got.status, got.to)
+	}
+	h.browser().signIn("bob@acme.example", good)
+	for _, rec := range h.sessions() {
+		if rec.Lifted != (rec.AgentID != bob.ID) {
+			t.Errorf("%s: lifted %v", rec.AgentID, rec.Lifted)
+		}
+	}
+	agent := h.stored(ana)
+	path := thief.wanted(store.SignIn{Return: "/account/factors", AgentHint: agent.ID, Fresh: true, ACR: policy.ACRTwoFactors})
+	half := thief.post(path, "email", ana, "password", good).to
+	if !strings.HasSuffix(half, "/factor") {
+		t.Fatalf("our own page asked for a factor, and the sign-in led to %s", half)
+	}
+	if got := thief.post(half, "code", h.code(seed)); got.to != "/account/factors" {
+		t.Errorf("%d %s", got.status, got.to)
+	}
+	h.pass(store.MaxBreakGlass)
+	if got := h.browser().signIn(ana, good); !strings.HasSuffix(got.to, "/factor") {
+		t.Errorf("after a quarter of an hour: %s", got.to)
+	}
+}

@@ -136,12 +136,18 @@ func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (er
 		}
 	}
 	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
-		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.AuthTime, Remembered: h.Remembered, Replaces: session.Presented(r), EndOver: true,
+		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.AuthTime, Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,
 	})
 	if err != nil {
 		return err
 	}
 	return x.record(tx, r, h.agent, audit.SignInSuccess, audit.Success, "")
+}
+
+// lifted reports whether the agent was not asked for a second factor that they
+// hold because break-glass has lifted it.
+func (h *half) lifted() bool {
+	return h.rules.Credentials.SecondFactorOff && h.facts.any() && acr(h.AMR) == policy.ACRPassword && !h.Remembered
 }
 
 // recorded reports whether a failed try is a record of its own. Tries at what

@@ -119,8 +119,8 @@ func dueFactor(at sitting) (Step, bool) {
 	case at.due.SecondFactor:
 		return Step{Name: StepFactor}, true
 	}
-	wanted := at.ACR != "" && have == policy.ACRPassword && at.facts.any() && !at.rules.Credentials.SecondFactorOff
-	return Step{Name: StepFactor}, wanted
+	off := at.rules.Credentials.SecondFactorOff && at.Return == "" // our own pages ask for one only where they need it
+	return Step{Name: StepFactor}, at.ACR != "" && have == policy.ACRPassword && at.facts.any() && !off
 }
 
 // dueEnrolment asks to enrol a second factor, and does not let off once the days
