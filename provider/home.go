@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -11,33 +12,31 @@ import (
 	"github.com/chatelaine-id/chatelaine/templates"
 )
 
-// home is the site's front door: what this is, and who is signed in.
+// home is the site's front door: what this is, who is signed in, and the way to
+// their account.
 type home struct {
 	web      *web.Web
 	store    store.Store
 	sessions *session.Sessions
 }
 
+// page is GET /. A session that may not be used from here, or no more, is none.
 func (h home) page(w http.ResponseWriter, r *http.Request) error {
 	s := site.From(r.Context())
-	page := templates.HomePage{Frame: h.web.Frame(r), Discovery: s.URL("/.well-known/openid-configuration")}
+	account := s.Base() + "/account"
+	page := templates.HomePage{
+		Frame: h.web.Frame(r), SignInURL: account, AccountURL: account, SignOutURL: s.Base() + "/oauth/logout",
+		Discovery: s.URL("/.well-known/openid-configuration"),
+	}
 	err := h.store.View(r.Context(), s.Path, func(tx store.Tx) error {
-		current, err := h.sessions.Find(tx, r, s)
-		if errors.Is(err, session.ErrNone) {
+		page.AgentName = ""
+		v, err := h.sessions.Visit(tx, r, s)
+		var refused *web.Refusal
+		if errors.Is(err, session.ErrNone) || errors.Is(err, session.ErrLacking) || errors.As(err, &refused) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		agent, err := store.Agents.Get(tx, current.AgentID)
-		if err != nil {
-			return err
-		}
-		page.AgentName, page.SignOutURL = agent.Name, s.Base()+"/oauth/logout"
-		if page.AgentName == "" {
-			page.AgentName = agent.Email
-		}
-		return nil
+		page.AgentName = cmp.Or(v.Agent.Name, v.Agent.Email)
+		return err
 	})
 	if err != nil {
 		return err

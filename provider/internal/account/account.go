@@ -5,7 +5,7 @@
 // Routes, all of which need a session and lead to the sign-in without one:
 //
 //	GET       /account                          overview
-//	GET POST  /account/profile                  names, language, time zone, telephone
+//	GET POST  /account/profile                  the names they go by
 //	GET POST  /account/password                 POST …/check: ticks while one types
 //	GET       /account/factors                  POST …/rename
 //	GET POST  /account/factors/totp             adds an authenticator app

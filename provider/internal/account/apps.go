@@ -159,5 +159,5 @@ func (x *Account) revoke(ctx context.Context, tx store.Tx, _ *http.Request, v *v
 	if err != nil {
 		return nil, err
 	}
-	return x.finished(pathApps, "app_revoked"), x.tell(ctx, tx, v, "app_revoked")
+	return x.finished(pathApps, "app_revoked"), x.tell(ctx, tx, v, noticeAppRevoked)
 }

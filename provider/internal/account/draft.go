@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,7 +18,8 @@ import (
 )
 
 // What was typed into a form is not lost to the sign-in that comes between: it
-// waits in a sealed cookie, which this session alone opens.
+// waits in a sealed cookie, for that agent and that page. Passwords and codes
+// never do.
 const (
 	draftCookie = "account-draft"
 	draftLife   = 30 * time.Minute
@@ -26,23 +28,34 @@ const (
 	secretDraft = "account-draft"
 )
 
-// keep puts what was typed aside.
-func (x *Account) keep(w http.ResponseWriter, r *http.Request, agentID string, typed profile) error {
+// leadKeeping is lead from a form of that page; typed is put aside on the way, if
+// it is known who typed it.
+func (x *Account) leadKeeping(w http.ResponseWriter, r *http.Request, page, back string, typed url.Values, err error) error {
+	var must *mustSignIn
+	if errors.As(err, &must) && must.AgentHint != "" {
+		if err := x.keep(w, r, must.AgentHint, page, typed); err != nil {
+			return err
+		}
+	}
+	return x.lead(w, r, back, err)
+}
+
+func (x *Account) keep(w http.ResponseWriter, r *http.Request, agentID, page string, typed url.Values) error {
 	aead, err := x.draftAEAD(r.Context())
 	if err != nil {
 		return err
 	}
 	nonce := make([]byte, chacha20poly1305.NonceSizeX)
 	rand.Read(nonce)
-	value := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(typed.values().Encode()), draftData(r, agentID)))
+	value := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(typed.Encode()), draftData(r, agentID, page)))
 	if len(value) <= maxDraft {
 		web.SetCookie(w, r, draftCookie, value, draftLife)
 	}
 	return nil
 }
 
-// kept is what keep has put aside for that agent; nil: nothing.
-func (x *Account) kept(r *http.Request, agentID string) (url.Values, error) {
+// kept is what keep has put aside for that agent and page; nil: nothing.
+func (x *Account) kept(r *http.Request, agentID, page string) (url.Values, error) {
 	value, ok := web.Cookie(r, draftCookie)
 	if !ok || len(value) > maxDraft {
 		return nil, nil
@@ -55,7 +68,7 @@ func (x *Account) kept(r *http.Request, agentID string) (url.Values, error) {
 	if err != nil || len(sealed) < chacha20poly1305.NonceSizeX {
 		return nil, nil //nolint:nilerr // not ours
 	}
-	plain, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], draftData(r, agentID))
+	plain, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], draftData(r, agentID, page))
 	if err != nil {
 		return nil, nil //nolint:nilerr // not ours, or not theirs
 	}
@@ -70,8 +83,8 @@ func (x *Account) draftAEAD(ctx context.Context) (cipher.AEAD, error) {
 	return chacha20poly1305.NewX(key)
 }
 
-// draftData binds a draft to its site and its agent.
-func draftData(r *http.Request, agentID string) []byte {
+// draftData binds a draft to its site, its page and its agent.
+func draftData(r *http.Request, agentID, page string) []byte {
 	path := site.From(r.Context()).Path
-	return fmt.Appendf(nil, "account draft %d:%s %s", len(path), path, agentID)
+	return fmt.Appendf(nil, "account draft %d:%s %s %s", len(path), path, page, agentID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -16,26 +17,44 @@ import (
 const maxCredential = 48 << 10
 
 // beginTOTP is GET /account/factors/totp. It draws a seed, which counts for
-// nothing until a code of it comes back, and is gone in ten minutes.
+// nothing until a code of it comes back, and is gone in ten minutes. The parameter
+// enrolment names one that was drawn here before a sign-in came in between: it may
+// have been scanned already, so it is shown again.
 func (x *Account) beginTOTP(w http.ResponseWriter, r *http.Request) error {
+	query, err := web.ReadQuery(r)
+	if err != nil {
+		return err
+	}
 	var page templates.EnrolPage
 	said := hear(r)
-	err := x.within(r, x.Store.Update, func(tx store.Tx, v *visit) error {
+	err = x.within(r, x.Store.Update, func(tx store.Tx, v *visit) error {
 		if err := v.prove(); err != nil {
 			return err
 		}
-		begun, err := x.Factors.BeginTOTP(r.Context(), tx, v.site, v.Agent, v.owner())
-		page = x.enrolPage(r, v, begun, "", said.problem)
+		draft, err := x.kept(r, v.Agent.ID, pathTOTP)
+		if err != nil {
+			return err
+		}
+		begun, err := x.Factors.Enrolling(tx, v.site, v.Agent, v.owner(), query.Get("enrolment"))
+		if errors.Is(err, factor.ErrNoEnrolment) {
+			begun, err = x.Factors.BeginTOTP(r.Context(), tx, v.site, v.Agent, v.owner())
+		}
+		page = x.enrolPage(r, v, begun, draft.Get("name"), said.problem)
 		return err
 	})
-	if errors.Is(err, factor.ErrTooMany) {
-		return x.failed(w, r, pathFactors, "too_many_factors")
-	}
 	if err != nil {
-		return x.lead(w, r, pathTOTP, err)
+		return x.lead(w, r, againTOTP(query.Get("enrolment")), err)
 	}
 	said.forget(w, r)
 	return x.Web.Render(w, r, http.StatusOK, page)
+}
+
+// againTOTP is the path that comes back to an enrolment.
+func againTOTP(enrolment string) string {
+	if enrolment == "" {
+		return pathTOTP
+	}
+	return pathTOTP + "?" + url.Values{"enrolment": {enrolment}}.Encode()
 }
 
 // owner is what an enrolment belongs to: the session, whatever its cookie.
@@ -80,7 +99,7 @@ func (x *Account) confirmTOTP(w http.ResponseWriter, r *http.Request) error {
 		}
 		begun, err := x.Factors.Enrolling(tx, v.site, v.Agent, v.owner(), id)
 		if errors.Is(err, factor.ErrNoEnrolment) { // that was one wrong code too many
-			out = added{problem: got.Reason}
+			out = added{problem: "enrolment_expired"}
 			return nil
 		}
 		out = added{problem: got.Reason, again: x.enrolPage(r, v, begun, name, got.Reason)}
@@ -89,7 +108,7 @@ func (x *Account) confirmTOTP(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, factor.ErrNoEnrolment) {
 		out, err = added{problem: "enrolment_expired"}, nil
 	}
-	return x.answerAdded(w, r, pathTOTP, out, err)
+	return x.answerAdded(w, r, pathTOTP, againTOTP(id), name, out, err)
 }
 
 // added does what follows on a new factor: recovery codes with the first, an end
@@ -117,18 +136,20 @@ func (x *Account) newCodes(ctx context.Context, tx store.Tx, r *http.Request, v 
 	}, err
 }
 
-// answerAdded answers a form that adds a factor; path is its page.
-func (x *Account) answerAdded(w http.ResponseWriter, r *http.Request, path string, out added, err error) error {
+// answerAdded answers a form that adds a factor. back is the way to its page from
+// a sign-in, and name the name that was typed.
+func (x *Account) answerAdded(w http.ResponseWriter, r *http.Request, path, back, name string, out added, err error) error {
 	switch {
 	case errors.Is(err, factor.ErrTooMany):
 		return x.failed(w, r, pathFactors, "too_many_factors")
 	case err != nil:
-		return x.lead(w, r, path, err)
+		return x.leadKeeping(w, r, path, back, url.Values{"name": {name}}, err)
 	case out.again != nil:
 		return x.Web.Render(w, r, http.StatusUnprocessableEntity, out.again)
 	case out.problem != "":
 		return x.failed(w, r, path, out.problem)
 	}
+	web.ClearCookie(w, r, draftCookie)
 	x.hand(w, r, out.renewed)
 	if out.codes != nil {
 		say(w, r, noticeCookie, out.notice)
@@ -143,7 +164,8 @@ func (x *Account) beginPasskey(w http.ResponseWriter, r *http.Request) error {
 		if !factor.PasskeysPossible(v.site) {
 			return nil, factor.ErrNoPasskeys
 		}
-		return x.passkeyPage(r, v, "", v.said.problem), nil
+		draft, err := x.kept(r, v.Agent.ID, pathPasskey)
+		return x.passkeyPage(r, v, draft.Get("name"), v.said.problem), err
 	})
 }
 
@@ -202,7 +224,7 @@ func (x *Account) finishPasskey(w http.ResponseWriter, r *http.Request) error {
 		out, err = x.added(r, tx, v, got, templates.NoticePasskeyAdded, "user", "mfa")
 		return err
 	})
-	return x.answerAdded(w, r, pathPasskey, out, err)
+	return x.answerAdded(w, r, pathPasskey, pathPasskey, name, out, err)
 }
 
 func (x *Account) askCodes(_ store.Tx, _ *http.Request, v *visit, _ string) (templates.ConfirmPage, error) {
@@ -230,8 +252,12 @@ func (x *Account) renewCodes(ctx context.Context, tx store.Tx, r *http.Request, 
 
 // codesSaved is POST /account/factors/saved: the codes have been looked at.
 func (x *Account) codesSaved(w http.ResponseWriter, r *http.Request) error {
-	if _, err := web.ReadForm(r); err != nil {
+	form, err := web.ReadForm(r)
+	if err != nil {
 		return err
+	}
+	if err := x.view(r, func(_ store.Tx, v *visit) error { return v.showed(form) }); err != nil {
+		return x.lead(w, r, pathFactors, err)
 	}
 	return web.SeeOther(w, r, site.From(r.Context()).Base()+pathFactors)
 }

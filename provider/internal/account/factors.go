@@ -5,11 +5,20 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// Notices that have no words of their own say that something has changed.
+const (
+	noticeFactorRenamed    = "factor_renamed"
+	noticeDeviceForgotten  = "device_forgotten"
+	noticeDevicesForgotten = "devices_forgotten"
+	noticeAppRevoked       = "app_revoked"
 )
 
 // factors is GET /account/factors.
@@ -82,7 +91,11 @@ func (x *Account) rename(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return x.Factors.Rename(r.Context(), tx, v.site, v.Agent.ID, f.ID, form.Get("name"), v.me())
+		name := form.Get("name")
+		if err := x.Factors.Rename(r.Context(), tx, v.site, v.Agent.ID, f.ID, name, v.me()); err != nil || strings.TrimSpace(name) == f.Name {
+			return err
+		}
+		return x.tell(r.Context(), tx, v, noticeFactorRenamed)
 	})
 	if errors.Is(err, factor.ErrName) {
 		return x.failed(w, r, pathFactors, "name_invalid")
@@ -169,7 +182,7 @@ func (x *Account) forget(ctx context.Context, tx store.Tx, r *http.Request, v *v
 	if err := x.Factors.Forget(ctx, tx, v.Agent.ID, id, v.me()); err != nil {
 		return nil, err
 	}
-	if err := x.tell(ctx, tx, v, "device_forgotten"); err != nil {
+	if err := x.tell(ctx, tx, v, noticeDeviceForgotten); err != nil {
 		return nil, err
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -188,7 +201,7 @@ func (x *Account) askForgetAll(tx store.Tx, r *http.Request, v *visit, _ string)
 func (x *Account) forgetAll(ctx context.Context, tx store.Tx, _ *http.Request, v *visit, _ string) (finish, error) {
 	n, err := x.Factors.ForgetAll(ctx, tx, v.Agent.ID, v.me())
 	if err == nil && n > 0 {
-		err = x.tell(ctx, tx, v, "devices_forgotten")
+		err = x.tell(ctx, tx, v, noticeDevicesForgotten)
 	}
 	if err != nil {
 		return nil, err

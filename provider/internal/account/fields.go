@@ -2,13 +2,10 @@ package account
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
@@ -20,18 +17,15 @@ import (
 type profile map[string]string
 
 // profileFields are what agents may change of their own record, in the order of
-// the page.
+// the page. No other field of a form is looked at.
 var profileFields = []struct {
-	name  string
-	of    func(*store.Agent) *string
-	check func(string) (problem string)
+	name   string
+	of     func(*store.Agent) *string
+	needed bool
 }{
-	{"name", func(a *store.Agent) *string { return &a.Name }, checkName("name", true)},
-	{"given_name", func(a *store.Agent) *string { return &a.GivenName }, checkName("given_name", false)},
-	{"family_name", func(a *store.Agent) *string { return &a.FamilyName }, checkName("family_name", false)},
-	{"locale", func(a *store.Agent) *string { return &a.Locale }, checkLocale},
-	{"zoneinfo", func(a *store.Agent) *string { return &a.Zoneinfo }, checkZone},
-	{"phone_number", func(a *store.Agent) *string { return &a.PhoneNumber }, checkPhone},
+	{"name", func(a *store.Agent) *string { return &a.Name }, true},
+	{"given_name", func(a *store.Agent) *string { return &a.GivenName }, false},
+	{"family_name", func(a *store.Agent) *string { return &a.FamilyName }, false},
 }
 
 // maxName is how many characters of a name there may be.
@@ -52,25 +46,39 @@ func parseProfile(form url.Values) profile {
 			p[f.name] = strings.TrimSpace(norm.NFC.String(form.Get(f.name)))
 		}
 	}
-	if tag, err := language.Parse(p["locale"]); err == nil && p["locale"] != "" {
-		p["locale"] = tag.String()
-	}
 	return p
 }
 
 // problems lists all that is wrong, as message keys.
 func (p profile) problems() (list []string) {
 	for _, f := range profileFields {
-		typed, ok := p[f.name]
-		if !ok {
-			continue
-		}
-		if problem := f.check(typed); problem != "" {
-			list = append(list, problem)
+		if typed, ok := p[f.name]; ok {
+			if fault := faultOf(typed, f.needed); fault != "" {
+				list = append(list, f.name+fault)
+			}
 		}
 	}
 	return list
 }
+
+// faultOf refuses what is not seen: it would let a name look like another, or turn
+// the text around it.
+func faultOf(name string, needed bool) string {
+	switch {
+	case name == "" && needed:
+		return "_missing"
+	case utf8.RuneCountInString(name) > maxName:
+		return "_too_long"
+	case strings.ContainsFunc(name, invisible), name != "" && strings.Trim(name, joiners) == "":
+		return "_invalid"
+	}
+	return ""
+}
+
+// joiners join letters or keep them apart: some scripts cannot be written without.
+const joiners = "\u200c\u200d"
+
+func invisible(r rune) bool { return !unicode.IsPrint(r) && !strings.ContainsRune(joiners, r) }
 
 // apply writes the fields into the record, and returns what has become another.
 func (p profile) apply(a *store.Agent) (changes []audit.Change) {
@@ -90,52 +98,4 @@ func (p profile) values() url.Values {
 		v.Set(name, typed)
 	}
 	return v
-}
-
-func checkName(field string, needed bool) func(string) string {
-	return func(name string) string {
-		switch {
-		case name == "" && needed:
-			return field + "_missing"
-		case utf8.RuneCountInString(name) > maxName:
-			return field + "_too_long"
-		case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-			return field + "_invalid"
-		}
-		return ""
-	}
-}
-
-// checkLocale accepts a language tag (BCP 47), as the claim locale wants it.
-func checkLocale(tag string) string {
-	if tag == "" {
-		return ""
-	}
-	if _, err := language.Parse(tag); err != nil || len(tag) > 35 {
-		return "locale_invalid"
-	}
-	return ""
-}
-
-// checkZone accepts a name of the time zone database, as the claim zoneinfo wants
-// it.
-func checkZone(zone string) string {
-	if zone == "" {
-		return ""
-	}
-	if _, err := time.LoadLocation(zone); err != nil || zone == "Local" || len(zone) > 64 {
-		return "zoneinfo_invalid"
-	}
-	return ""
-}
-
-var phone = regexp.MustCompile(`^\+?[0-9][0-9 ().\-/]{4,30}(;ext=[0-9]{1,8})?$`)
-
-// checkPhone accepts a telephone number as people write it; OpenID Connect
-// recommends E.164 and demands no more.
-func checkPhone(number string) string {
-	if number != "" && !phone.MatchString(number) {
-		return "phone_number_invalid"
-	}
-	return ""
 }

@@ -232,7 +232,6 @@ func (x *Account) concludePassword(w http.ResponseWriter, r *http.Request, form 
 	case errors.As(err, &wait):
 		return x.passwordWaits(w, r, wait)
 	case errors.Is(err, password.ErrTooManyChanges):
-		out.problems = []string{"password_rate"}
 		return x.passwordAgain(w, r, http.StatusUnprocessableEntity, out)
 	case err != nil:
 		return x.lead(w, r, pathPassword, err)

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
@@ -15,13 +14,13 @@ import (
 func (x *Account) showProfile(w http.ResponseWriter, r *http.Request) error {
 	return x.show(w, r, pathProfile, false, func(_ store.Tx, v *visit) (templates.Page, error) {
 		typed := profileOf(&v.Agent)
-		draft, err := x.kept(r, v.Agent.ID)
+		draft, err := x.kept(r, v.Agent.ID, pathProfile)
 		if err != nil {
 			return nil, err
 		}
 		if draft != nil {
 			typed = parseProfile(draft)
-			v.said.notice = "draft"
+			v.said.problem = "draft"
 		}
 		return x.profilePage(r, v, typed, nil), nil
 	})
@@ -64,14 +63,8 @@ func (x *Account) submitProfile(w http.ResponseWriter, r *http.Request) error {
 		}
 		return x.saveProfile(r, tx, v, typed)
 	})
-	var must *mustSignIn
-	if errors.As(err, &must) && must.AgentHint != "" {
-		if err := x.keep(w, r, must.AgentHint, typed); err != nil {
-			return err
-		}
-	}
 	if err != nil {
-		return x.lead(w, r, pathProfile, err)
+		return x.leadKeeping(w, r, pathProfile, pathProfile, typed.values(), err)
 	}
 	web.ClearCookie(w, r, draftCookie)
 	if page != nil {
