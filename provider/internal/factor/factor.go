@@ -165,8 +165,9 @@ const (
 // Added is what became of an enrolment.
 type Added struct {
 	OK     bool
-	Reason string // why not
-	ID     string // of the new authenticator
+	Reason string   // why not
+	ID     string   // of the new authenticator
+	AMR    []string // what its confirmation has proven (RFC 8176)
 	// First says that it is the agent's first: recovery codes are due.
 	First bool
 }

@@ -96,11 +96,13 @@ func (x *Factors) FinishPasskey(ctx context.Context, tx store.Tx, s *site.Site, 
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return Added{}, fmt.Errorf("find a passkey: %w", err)
 	}
-	return x.add(ctx, tx, &store.Authenticator{
+	added, err := x.add(ctx, tx, &store.Authenticator{
 		ID: randomText(16), AgentID: agent.ID, Type: store.FactorPasskey, Name: name, Created: x.Now().UTC(),
 		CredentialID: k.ID, PublicKey: k.PublicKey, Counter: k.Counter, AAGUID: k.AAGUID,
 		Transports: k.Transports, Synced: k.Synced, BackedUp: k.BackedUp, OnThisDevice: k.OnThisDevice,
 	}, nil)
+	added.AMR = methods(k.Synced)
+	return added, err
 }
 
 func (x *Factors) created(ctx context.Context, tx store.Tx, p mfa.Party, s *site.Site, agentID, owner string, answer []byte) (mfa.Passkey, error) {
@@ -170,13 +172,18 @@ func (x *Factors) FinishLogin(ctx context.Context, tx store.Tx, s *site.Site, ow
 	if err := store.Authenticators.Put(tx, &a); err != nil {
 		return Proof{}, fmt.Errorf("note the use of a passkey: %w", err)
 	}
-	kind := "hwk"
-	if a.Synced {
-		kind = "swk"
-	}
 	return Proof{
-		OK: true, AgentID: a.AgentID, Type: store.FactorPasskey, AuthenticatorID: a.ID, AMR: []string{kind, "user", "mfa"}, ACR: policy.ACRPasskey,
+		OK: true, AgentID: a.AgentID, Type: store.FactorPasskey, AuthenticatorID: a.ID, AMR: methods(a.Synced), ACR: policy.ACRPasskey,
 	}, nil
+}
+
+// methods are what a passkey proves: that of one which may be on several devices
+// is no key in hardware.
+func methods(synced bool) []string {
+	if synced {
+		return []string{"swk", "user", "mfa"}
+	}
+	return []string{"hwk", "user", "mfa"}
 }
 
 // asserted returns the passkey as it is to be kept. With ErrCounter it is as it

@@ -129,7 +129,9 @@ func (x *Factors) addTOTP(ctx context.Context, tx store.Tx, a store.Authenticato
 	if a.Seed, err = x.seal(tx, store.Authenticators.Kind, a.ID, seed); err != nil {
 		return Added{}, fmt.Errorf("seal a seed: %w", err)
 	}
-	return x.add(ctx, tx, &a, by)
+	added, err := x.add(ctx, tx, &a, by)
+	added.AMR = []string{"otp", "mfa"}
+	return added, err
 }
 
 // Imported reports whether seed is the one that a site file gave the agent.

@@ -70,7 +70,7 @@ func (x *SignIn) submitEnrol(w http.ResponseWriter, r *http.Request) error {
 			again, err = x.Factors.Enrolling(tx, h.site, h.agent, f.ID, id)
 			return err
 		}
-		codes, err = x.enrolled(tx, r, h, added, []string{"otp", "mfa"}, "factor_added")
+		codes, err = x.enrolled(tx, r, h, added, "factor_added")
 		return err
 	})
 	switch {
@@ -86,8 +86,8 @@ func (x *SignIn) submitEnrol(w http.ResponseWriter, r *http.Request) error {
 
 // enrolled notes that the agent has shown the factor that was just added, ends
 // what was begun elsewhere without it, and makes recovery codes if it is the first.
-func (x *SignIn) enrolled(tx store.Tx, r *http.Request, h *half, added factor.Added, amr []string, kind string) (codes []string, err error) {
-	if err := x.proven(tx, r, h, factor.Proof{OK: true, AMR: amr}, nil); err != nil {
+func (x *SignIn) enrolled(tx store.Tx, r *http.Request, h *half, added factor.Added, kind string) (codes []string, err error) {
+	if err := x.proven(tx, r, h, factor.Proof{OK: true, AMR: added.AMR}, nil); err != nil {
 		return nil, err
 	}
 	ref := audit.Ref{Type: policy.Agent, ID: h.agent.ID}
@@ -194,7 +194,7 @@ func (x *SignIn) submitEnrolPasskey(w http.ResponseWriter, r *http.Request) erro
 			again, err = x.Factors.BeginTOTP(r.Context(), tx, h.site, h.agent, f.ID)
 			return err
 		}
-		codes, err = x.enrolled(tx, r, h, added, []string{"user", "hwk", "mfa"}, "passkey_added")
+		codes, err = x.enrolled(tx, r, h, added, "passkey_added")
 		return err
 	})
 	switch {

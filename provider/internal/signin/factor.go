@@ -1,16 +1,12 @@
 package signin
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
-	"github.com/chatelaine-id/chatelaine/provider/internal/site"
-	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
 )
@@ -154,119 +150,4 @@ func (x *SignIn) remembered(tx store.Tx, r *http.Request, h *half, out *outcome)
 		out.device = func(w http.ResponseWriter, r *http.Request) { factor.SetDevice(w, r, s, use.Cookie) }
 	}
 	return use.OK, nil
-}
-
-// maxAnswer bounds what a browser says about a passkey.
-const maxAnswer = 32 << 10
-
-// passkeyOptions is POST /sign-in/{id}/passkey/options: what the browser is to
-// ask of its passkeys. Before anything is proven any of them may answer, and the
-// options are the same whoever asks; after the password, the agent's own.
-func (x *SignIn) passkeyOptions(w http.ResponseWriter, r *http.Request) error {
-	f, _, err := x.submitted(r)
-	if err != nil {
-		return err
-	}
-	s := site.From(r.Context())
-	var options []byte
-	err = x.Store.View(r.Context(), s.Path, func(tx store.Tx) error {
-		agentID, err := x.provenAgent(tx, f)
-		if err != nil {
-			return err
-		}
-		options, err = x.Factors.BeginLogin(r.Context(), tx, s, f.ID, agentID)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	web.NoStore(w)
-	web.WriteJSONBytes(w, http.StatusOK, options)
-	return nil
-}
-
-// provenAgent is whose password this sign-in has proven; "" for nobody's yet.
-func (x *SignIn) provenAgent(tx store.Tx, f flow) (string, error) {
-	rec, err := store.SignIns.Get(tx, f.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", nil
-	}
-	return rec.AgentID, err
-}
-
-// submitPasskey is POST /sign-in/{id}/passkey: the answer of a passkey, as the
-// second factor or as the whole sign-in.
-func (x *SignIn) submitPasskey(w http.ResponseWriter, r *http.Request) error {
-	f, form, err := x.submitted(r)
-	if err != nil {
-		return err
-	}
-	answer, remember := []byte(form.Get("credential")), form.Get("remember") != ""
-	if len(answer) > maxAnswer {
-		return web.ErrTooLarge
-	}
-	var at half
-	out, err := x.take(r, f, StepFactor, func(tx store.Tx, h *half, out *outcome) error {
-		at = *h
-		proof, err := x.Factors.FinishLogin(r.Context(), tx, h.site, f.ID, h.agent.ID, answer)
-		if err != nil {
-			return err
-		}
-		if err := x.proven(tx, r, h, proof, out); err != nil || !proof.OK {
-			return err
-		}
-		return x.remember(tx, r, h, remember, out)
-	})
-	if errors.Is(err, errNotBegun) {
-		return x.passkeyFirst(w, r, f, answer)
-	}
-	if err != nil {
-		return x.away(w, r, f, err)
-	}
-	return x.factorTaken(w, r, f, at, out)
-}
-
-// passkeyFirst is a sign-in by passkey alone. It needs no counter, as there is
-// nothing to guess, and so works for an account that guesses at its password have
-// locked.
-func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, answer []byte) error {
-	s := site.From(r.Context())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), concludeTime)
-	defer cancel()
-	r = r.WithContext(ctx)
-	var out outcome
-	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
-		out = outcome{step: Step{Name: StepPassword}}
-		proof, err := x.Factors.FinishLogin(ctx, tx, s, f.ID, "", answer)
-		if err != nil {
-			return err
-		}
-		h := half{flow: f, site: s, now: x.Now()}
-		if h.agent, err = agentOrNone(tx, proof.AgentID); err != nil {
-			return err
-		}
-		if !proof.OK || h.agent.ID == "" {
-			out.problem = factor.ReasonPasskey
-			if h.agent.ID == "" {
-				return nil
-			}
-			return x.proven(tx, r, &h, proof, &out)
-		}
-		h.AgentID, h.AMR, h.AuthTime = h.agent.ID, proof.AMR, h.now
-		if err := x.settle(tx, r, &h, &out); err != nil {
-			return err
-		}
-		if out.step.Name == StepPassword {
-			out.problem = factor.ReasonPasskey
-			return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, why(h.agent))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if out.problem != "" {
-		return x.form(w, r, f, http.StatusUnprocessableEntity, "", out.problem)
-	}
-	return x.goOn(w, r, f, out)
 }

@@ -101,6 +101,7 @@ type houseOptions struct {
 	passwords password.Options
 	mail      Mail
 	postgres  bool
+	named     bool // at localhost, where browsers make passkeys
 }
 
 // onBothEngines runs a test on bbolt and on PostgreSQL; engine goes to newHouse.
@@ -142,12 +143,18 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 
 	server := httptest.NewUnstartedServer(nil)
 	h.url = "http://" + server.Listener.Addr().String()
+	if o.named {
+		h.url = strings.Replace(h.url, "127.0.0.1", "localhost", 1)
+	}
 	sites, err := site.New(site.Options{Store: engine, PublicURL: h.url, Now: h.now})
 	must(t, err)
 	h.store = &counting{Store: sites.Store()}
 	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MasterKeySize))
 	must(t, err)
 	ring := keys.New(keys.Options{Store: h.store, Sealer: sealer, Sites: sites, Now: h.now})
+	if o.named {
+		must(t, ring.Ensure(t.Context(), ""))
+	}
 	log := audit.New(audit.Options{Store: h.store, Sites: sites, Keys: ring, Now: h.now})
 	pages, err := templates.New()
 	must(t, err)
