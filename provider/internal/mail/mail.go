@@ -39,7 +39,7 @@ const (
 	endTime     = 10 * time.Second // for what is under way when the process ends
 	keepTrying  = 24 * time.Hour
 	lookEvery   = 30 * time.Second // for mails that another node queued, or was sending
-	maxWaiting  = 20               // mails for one address
+	maxWaiting  = 20               // mails for one address, and one of each other sort
 )
 
 // What becomes of mails, for Observe.

@@ -61,7 +61,7 @@ func (m *Mail) Queue(ctx context.Context, tx store.Tx, s *site.Site, msg Message
 		rec.GiveUp = msg.Expires
 	}
 	rec.Expires = rec.GiveUp.Add(2 * keepTrying) // Run gives it up long before, and says so
-	full, err := waits(tx, rec.Address)
+	full, err := waits(tx, rec.Address, rec.Name)
 	if err != nil {
 		return fmt.Errorf("queue a mail: %w", err)
 	}
@@ -83,15 +83,19 @@ func (m *Mail) Queue(ctx context.Context, tx store.Tx, s *site.Site, msg Message
 	return nil
 }
 
-// waits reports whether as many mails wait for the address as may.
-func waits(tx store.Tx, address string) (full bool, err error) {
-	n := 0
-	for _, err := range store.Outbox.Keys(tx, "address", address) {
-		if n++; err != nil || n >= maxWaiting {
+// waits reports whether as many mails wait for the address as may. One of each
+// sort may on top: whoever makes many of a harmless sort does not thereby silence
+// what the owner has to hear of.
+func waits(tx store.Tx, address, name string) (full bool, err error) {
+	n, same := 0, false
+	for rec, err := range store.Outbox.List(tx, "address", address) {
+		if err != nil {
 			return true, err
 		}
+		n++
+		same = same || rec.Name == name
 	}
-	return false, nil
+	return n >= maxWaiting && same, nil
 }
 
 // recordFailure says in the audit log that a mail will not arrive, and why. The
