@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unicode"
 
+	"golang.org/x/text/runes"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -74,11 +76,12 @@ func (r *Rules) remembered(rules policy.PasswordRules, agent *store.Agent) int {
 }
 
 // usedBefore reports whether a password is the agent's current one or one of
-// those before it, of most in all. It is also tried in its compatibility form:
-// one typed in full-width letters is no new one.
+// those before it, of most in all. It is also tried in its compatibility form
+// and without what cannot be seen: one typed in full-width letters, or with a
+// zero-width space in it, is no new one.
 func usedBefore(slot *Slot, agent *store.Agent, most int, pw string) bool {
 	forms := []string{pw}
-	if plain := norm.NFKC.String(pw); plain != pw {
+	if plain := norm.NFKC.String(runes.Remove(runes.In(unicode.Cf)).String(pw)); plain != pw && plain != "" {
 		forms = append(forms, plain)
 	}
 	for _, hash := range former(agent, most) {
