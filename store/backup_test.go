@@ -56,7 +56,6 @@ func furnish(t *testing.T, s store.Store, site string) {
 			store.Clients.Put(tx, &store.Client{ID: "desk"}),
 			store.Sessions.Put(tx, &store.Session{Hash: "h", SID: "s", AgentID: "ana", Expires: later}),
 			store.Grants.Put(tx, &store.Grant{ID: "g", Authorization: store.Authorization{AgentID: "ana", ClientID: "desk", SID: "s"}, Expires: later}),
-			store.Codes.Put(tx, &store.Code{Hash: "c", Expires: later}),
 			store.OpaqueTokens.Put(tx, &store.OpaqueToken{Hash: "o", GrantID: "g", Expires: later}),
 			store.SignIns.Put(tx, &store.SignIn{ID: "i", Expires: later}),
 			store.SetUps.Put(tx, &store.SetUp{Expires: later}),
@@ -123,7 +122,7 @@ func TestARestoreRevivesNothingThatMayHaveEndedSince(t *testing.T) {
 			if len(feed) != 2 || !feed[1].All || feed[1].Sequence < 1<<32 {
 				t.Errorf("feed %+v", feed)
 			}
-			for _, kind := range []store.Kind{"session", "session/sid", "grant", "grant/agent", "code", "opaque-token", "opaque-token/grant", "sign-in", "set-up", "recovery-codes", "password-link", "password-link/hash", "outbox"} {
+			for _, kind := range []store.Kind{"session", "session/sid", "grant", "grant/agent", "opaque-token", "opaque-token/grant", "sign-in", "set-up", "recovery-codes", "password-link", "password-link/hash", "outbox"} {
 				for item, err := range tx.Scan(kind, nil, nil) {
 					t.Errorf("%s %q came back, %v", kind, item.Key, err)
 				}

@@ -33,6 +33,7 @@ type Secret struct {
 const (
 	SecretFlow    = "flow"    // seals the cookies of sign-ins under way
 	SecretPasskey = "passkey" // MACs the challenges of passkeys
+	SecretCode    = "code"    // seals authorization codes
 )
 
 // Secrets holds them.

@@ -78,22 +78,6 @@ type Authorization struct {
 	Claims json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
 }
 
-// Code is an authorization code. Key: hex SHA-256 of the code. It is deleted when
-// it is redeemed or burnt; the grant's ID is made of the code, so that a replay
-// still finds what it bought.
-type Code struct {
-	Hash string `json:"hash"`
-	Authorization
-	RedirectURI string    `json:"redirect_uri,omitempty"` // as in the request; empty if it was left out
-	Challenge   string    `json:"challenge,omitempty"`    // PKCE S256
-	Issued      time.Time `json:"issued"`
-	ValidUntil  time.Time `json:"valid_until"`
-	Expires     time.Time `json:"expires"`
-}
-
-// Codes holds them.
-var Codes = Table[Code]{Kind: "code", Key: func(c *Code) string { return c.Hash }, Expires: func(c *Code) time.Time { return c.Expires }}
-
 // Grant is a token family: what a redeemed code became. With a refresh token,
 // Generation counts its rotations; only hashes of the tokens are here.
 type Grant struct {

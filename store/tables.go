@@ -20,7 +20,7 @@ func Tables() (all []AnyTable) {
 // of secrets.
 func tables() []rows {
 	return []rows{
-		&Activities, &Agents, &AllAttempts, &AllFactorTries, &AllSettings, &AllSpent, &AuditEntries, &AuditHeads, &AuditPersonals, &Authenticators, &BreakGlassCodes, &BreakGlasses, &Clients, &Codes, &Consents, &Counters,
+		&Activities, &Agents, &AllAttempts, &AllFactorTries, &AllSettings, &AllSpent, &AuditEntries, &AuditHeads, &AuditPersonals, &Authenticators, &BreakGlassCodes, &BreakGlasses, &Clients, &Consents, &Counters,
 		&Departments, &Devices, &Enrolments, &Grants, &OpaqueTokens, &Outbox, &PasswordLinks, &RecoveryCodes, &Restorations, &Revocations, &Roles, &Secrets, &Sessions, &SetUps, &SignIns, &SigningKeys, &Sites, &UnsealedAudits,
 	}
 }

@@ -16,6 +16,7 @@ const (
 	SecretCheckpoint = "audit-checkpoint" // signs checkpoints of the audit log
 	SecretFlow       = store.SecretFlow
 	SecretPasskey    = store.SecretPasskey
+	SecretCode       = store.SecretCode
 )
 
 type secretName struct{ path, name string }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/ory/fosite"
 
@@ -180,6 +179,7 @@ func (o *OAuth) finish(w http.ResponseWriter, r *http.Request, a *authorizeReque
 	if flow != nil {
 		o.Sessions.EndSignIn(w, r, flow.ID)
 	}
+	o.Audit.Count(a.site.Path, audit.Event{Action: audit.CodeIssue, Object: clientRef(a.client)})
 	return o.respond(w, r, a, url.Values{"code": {at.code}})
 }
 
@@ -327,16 +327,17 @@ func canReach(tx store.Tx, agentID, acr string) (bool, error) {
 	return false, nil
 }
 
-// issueCode hands the prepared code to fosite, which makes its value.
+// issueCode hands the prepared code to fosite, which makes its value. Nothing is
+// written.
 func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest, at *standing) error {
 	now := o.Now().UTC()
 	until := now.Add(seconds(a.site.Lifetimes.Code))
-	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, code: &store.Code{
+	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, codeKey: a.codeKey, code: &authCode{
 		Authorization: store.Authorization{
 			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
 			AuthTime: at.session.AuthTime, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted, Nonce: a.nonce, Claims: a.claims,
 		},
-		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until, Expires: until,
+		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until,
 	}}
 	request := fosite.NewAuthorizeRequest()
 	request.ID, request.Client, request.Session = "-", fositeClient{a.client}, &grantSession{subject: at.agent.ID}
@@ -348,8 +349,5 @@ func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest,
 	if at.code = response.GetCode(); at.code == "" {
 		return errors.New("fosite made no code")
 	}
-	return o.Audit.Record(ctx, tx, audit.Event{
-		Action: audit.CodeIssue, Actor: audit.Ref{Type: "agent", ID: at.agent.ID}, Object: clientRef(a.client),
-		Changes: []audit.Change{{Field: "scope", New: strings.Join(a.scopes, " ")}},
-	})
+	return nil
 }

@@ -63,6 +63,13 @@ func (redeemGate) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.Ac
 		g.End = x.now.Add(seconds(x.site.Lifetimes.RefreshAbsolute))
 		g.Expires = x.idleEnd()
 	}
+	// The family outlives its code: while there is one, the code is known as used.
+	if until := x.code.ValidUntil.Add(afterlife); g.Expires.Before(until) {
+		g.Expires = until
+		if g.End.Before(until) {
+			g.End = until
+		}
+	}
 	if err := store.Grants.Create(x.tx, g); err != nil {
 		return fmt.Errorf("write the grant: %w", err)
 	}
@@ -111,7 +118,11 @@ func (x *exchange) burn() error {
 		return nil
 	}
 	x.trace = true
-	return store.Codes.Delete(x.tx, x.code.Hash)
+	key := burntCode(grantID(x.form.Get("code")))
+	return store.AllSpent.Put(x.tx, &store.Spent{Key: key, Expires: x.code.ValidUntil.Add(afterlife)})
 }
+
+// burntCode is the key under which it stands that a code was burnt.
+func burntCode(family string) string { return "code:" + family }
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

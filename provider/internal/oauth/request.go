@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -25,6 +26,7 @@ type authorizeRequest struct {
 	state    string // byte for byte as received; hasState tells none from an empty one
 	hasState bool
 	query    string // the whole request, for the flow's cookie
+	codeKey  []byte // seals the code
 
 	scopes    []string
 	resources []string
@@ -86,8 +88,12 @@ func (o *OAuth) newRequest(r *http.Request, s *site.Site, v url.Values) (*author
 	if err != nil {
 		return nil, err
 	}
+	key, err := o.Keys.Secret(r.Context(), s.Path, keys.SecretCode)
+	if err != nil {
+		return nil, err
+	}
 	return &authorizeRequest{
-		site: s, client: c, redirect: redirect, mode: modeQuery, maxAge: -1,
+		site: s, client: c, redirect: redirect, codeKey: key, mode: modeQuery, maxAge: -1,
 		state: v.Get("state"), hasState: v.Has("state"), query: v.Encode(),
 	}, nil
 }

@@ -1,12 +1,15 @@
 package oauth
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -50,6 +53,60 @@ func testAReplayedCodeBurnsWhatItBoughtAlsoDaysLater(t *testing.T, on storetest.
 	}
 	h.redeem("RP", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant")
 	h.refresh("RP", tokens.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_grant")
+}
+
+// TestACodeCountsOnceHoweverShortWhatItBought: the family must be there as long as
+// its code could be redeemed, or the code would buy another.
+func TestACodeCountsOnceHoweverShortWhatItBought(t *testing.T) {
+	storetest.OnBothEngines(t, testACodeCountsOnceHoweverShortWhatItBought)
+}
+
+func testACodeCountsOnceHoweverShortWhatItBought(t *testing.T, on storetest.Engine) {
+	for _, scope := range []string{"openid", "openid offline_access"} {
+		h := newFlows(t, on)
+		h.changeSettings(func(s *store.Settings) {
+			s.Lifetimes.Code, s.Lifetimes.AccessToken, s.Lifetimes.RefreshIdle, s.Lifetimes.RefreshAbsolute = 600, 60, 60, 60
+		})
+		code := h.code(ask("RP", callback, "scope", scope))
+		if got := h.redeem("RP", callback, code); got.Code != http.StatusOK {
+			t.Fatalf("%s: %s", scope, got.Body)
+		}
+		for range 3 {
+			h.pass(4 * time.Minute)
+			h.redeem("RP", callback, code).wantError(t, http.StatusBadRequest, "invalid_grant")
+		}
+	}
+}
+
+func TestACodeIsIssuedWithoutACommit(t *testing.T) {
+	storetest.OnBothEngines(t, testACodeIsIssuedWithoutACommit)
+}
+
+func testACodeIsIssuedWithoutACommit(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
+	h.code(ask("RP", callback))
+	records := func() (all []string) {
+		h.ok(h.store.View(t.Context(), "", func(tx store.Tx) error {
+			all = nil
+			for _, table := range store.Tables() {
+				for item, err := range tx.Scan(table.Name(), nil, nil) {
+					if err != nil {
+						return err
+					}
+					all = append(all, fmt.Sprintf("%s %q %x", table.Name(), item.Key, item.Value))
+				}
+			}
+			return nil
+		}))
+		return all
+	}
+	before := records()
+	if h.code(ask("RP", callback)) == "" {
+		t.Fatal("no code")
+	}
+	if diff := cmp.Diff(before, records()); diff != "" || len(before) < 5 {
+		t.Error(len(before), diff)
+	}
 }
 
 func TestACodeIsItsClientsOnly(t *testing.T) { storetest.OnBothEngines(t, testACodeIsItsClientsOnly) }
@@ -325,7 +382,7 @@ func testWhatIsIssuedAndRefusedIsRecorded(t *testing.T, on storetest.Engine) {
 	tokens := h.redeem("RP", callback, code)
 	h.refresh("RP", tokens.text("refresh_token"))
 	h.redeem("RP", callback, code)
-	want := []string{audit.CodeIssue, audit.TokenRefused, audit.TokenIssue, audit.TokenRefresh, audit.TokenReuse}
+	want := []string{audit.TokenRefused, audit.TokenIssue, audit.TokenRefresh, audit.TokenReuse}
 	var got []string
 	h.ok(h.store.View(t.Context(), "", func(tx store.Tx) error {
 		for rec, err := range store.UnsealedAudits.All(tx, "") {

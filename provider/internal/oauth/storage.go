@@ -15,43 +15,57 @@ import (
 // fresh copies only, and looks at whose a code is before it says anything.
 type records struct{ *OAuth }
 
-// CreateAuthorizeCodeSession writes the code that authorize has prepared.
-func (records) CreateAuthorizeCodeSession(ctx context.Context, signature string, _ fosite.Requester) error {
-	x := exchangeFrom(ctx)
-	x.code.Hash = signature
-	return store.Codes.Create(x.tx, x.code)
+// CreateAuthorizeCodeSession has nothing to do: what a code says is in the code.
+func (records) CreateAuthorizeCodeSession(context.Context, string, fosite.Requester) error {
+	return nil
 }
 
-// GetAuthorizeCodeSession finds a code of this client. One that has been
-// redeemed is fosite.ErrInvalidatedAuthorizeCode; another client's is not there.
-func (r records) GetAuthorizeCodeSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
+// GetAuthorizeCodeSession reads a code of this client. One that has been
+// redeemed is fosite.ErrInvalidatedAuthorizeCode; another client's is not there,
+// nor is one that was burnt. Of racers that all read that there is no family yet
+// the engine lets one commit; the others run again and find it.
+func (r records) GetAuthorizeCodeSession(ctx context.Context, family string, _ fosite.Session) (fosite.Requester, error) {
 	x := exchangeFrom(ctx)
 	if x.code == nil {
-		code, err := store.Codes.Get(x.tx, signature)
-		if errors.Is(err, store.ErrNotFound) {
-			return r.redeemed(x)
+		g, err := store.Grants.Get(x.tx, family)
+		if err == nil {
+			return r.redeemed(x, g)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("load code: %w", err)
+		if !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("load the family of a code: %w", err)
 		}
-		x.code = &code
+		if x.code, err = x.unspent(family); err != nil {
+			return nil, err
+		}
 	}
 	if x.code.ClientID != x.client.ID {
 		x.trace = true
 		return nil, fosite.ErrNotFound
 	}
-	return codeRequest(x), nil
+	return codeRequest(x, family), nil
 }
 
-// redeemed looks for the family that a code bought.
-func (records) redeemed(x *exchange) (fosite.Requester, error) {
-	g, err := store.Grants.Get(x.tx, grantID(x.form.Get("code")))
-	if errors.Is(err, store.ErrNotFound) {
+// unspent opens the request's code, unless it was burnt.
+func (x *exchange) unspent(family string) (*authCode, error) {
+	code, err := openCode(x.codeKey, x.site.Path, x.form.Get("code"))
+	if errors.Is(err, errNoCode) {
 		return nil, fosite.ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load grant: %w", err)
+		return nil, err
 	}
+	burnt, err := store.AllSpent.Has(x.tx, burntCode(family))
+	if err != nil {
+		return nil, fmt.Errorf("look for a burnt code: %w", err)
+	}
+	if burnt {
+		return nil, fosite.ErrNotFound
+	}
+	return code, nil
+}
+
+// redeemed is the answer to a code that has bought a family.
+func (records) redeemed(x *exchange, g store.Grant) (fosite.Requester, error) {
 	x.grant, x.trace = &g, true
 	if g.ClientID != x.client.ID {
 		return nil, fosite.ErrNotFound
@@ -62,19 +76,17 @@ func (records) redeemed(x *exchange) (fosite.Requester, error) {
 }
 
 // codeRequest is the authorization request that a code stands for.
-func codeRequest(x *exchange) *fosite.Request {
+func codeRequest(x *exchange, family string) *fosite.Request {
 	request := fosite.NewRequest()
-	request.ID, request.Client, request.Session = x.code.Hash, fositeClient{x.client}, &grantSession{subject: x.code.AgentID}
+	request.ID, request.Client, request.Session = family, fositeClient{x.client}, &grantSession{subject: x.code.AgentID}
 	request.RequestedScope, request.GrantedScope = x.code.Scopes, x.code.Scopes
 	request.Form = url.Values{"redirect_uri": {x.code.RedirectURI}}
 	return request
 }
 
-// InvalidateAuthorizeCodeSession uses the code up. Of racers that all read it,
-// the engine lets one commit; the others run again and find it gone.
-func (records) InvalidateAuthorizeCodeSession(ctx context.Context, signature string) error {
-	return store.Codes.Delete(exchangeFrom(ctx).tx, signature)
-}
+// InvalidateAuthorizeCodeSession has nothing to do: the family that the code buys
+// is created under the code's own ID, and there can be one.
+func (records) InvalidateAuthorizeCodeSession(context.Context, string) error { return nil }
 
 // CreateAccessTokenSession writes an opaque token; of a JWT nothing is stored.
 func (records) CreateAccessTokenSession(ctx context.Context, _ string, _ fosite.Requester) error {

@@ -21,19 +21,19 @@ const (
 
 var errNotAsked = errors.New("fosite validates no token here")
 
-// codeStrategy makes codes of the time and 256 random bits; only their hashes are
-// stored.
+// codeStrategy seals codes.
 type codeStrategy struct{}
 
-// AuthorizeCodeSignature is the key of the code's record.
+// AuthorizeCodeSignature is the ID of the family that the code buys.
 func (codeStrategy) AuthorizeCodeSignature(_ context.Context, code string) string {
-	return hashToken(code)
+	return grantID(code)
 }
 
-// GenerateAuthorizeCode makes a code and its key.
+// GenerateAuthorizeCode seals what authorize has prepared.
 func (codeStrategy) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (code, signature string, err error) {
-	code = makeCode(exchangeFrom(ctx).now)
-	return code, hashToken(code), nil
+	x := exchangeFrom(ctx)
+	code, err = x.code.seal(x.codeKey, x.site.Path)
+	return code, "-", err
 }
 
 // ValidateAuthorizeCode checks the code's time.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -47,6 +48,9 @@ func (o *OAuth) issue(r *http.Request, s *site.Site) (*tokenAnswer, error) {
 	}
 	if grantType == grantClient {
 		return o.clientCredentials(r.Context(), x)
+	}
+	if x.codeKey, err = o.Keys.Secret(r.Context(), s.Path, keys.SecretCode); err != nil {
+		return nil, err
 	}
 	if x.secret, err = o.Keys.Secret(r.Context(), s.Path, secretRefresh); err != nil {
 		return nil, err

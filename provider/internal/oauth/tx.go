@@ -28,9 +28,11 @@ type exchange struct {
 	now    time.Time
 	ip     netip.Addr // of the request
 	secret []byte     // MACs refresh tokens
+	// codeKey seals codes.
+	codeKey []byte
 
 	tx    store.Tx
-	code  *store.Code
+	code  *authCode
 	grant *store.Grant
 	// before is grant as it was read; nil for a new family.
 	before *store.Grant
