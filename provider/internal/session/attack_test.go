@@ -77,3 +77,23 @@ func testEndingTheOthersLeavesAThiefNothing(t *testing.T, on storetest.Engine) {
 		t.Error("a half-done sign-in outlives the end of everything")
 	}
 }
+
+func TestSignInsAtOneSiteEndNoneAtAnotherOfTheSameHost(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	b := h.browser("acme")
+	var ids []string
+	for range maxFlows {
+		ids = append(ids, b.begin("a=1"))
+	}
+	b.path = ""
+	for range 2 * maxFlows {
+		b.begin("a=2")
+	}
+	b.path = "acme"
+	for _, id := range ids {
+		if _, err := b.flow(id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}

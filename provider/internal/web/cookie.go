@@ -46,7 +46,7 @@ func Cookie(r *http.Request, name string) (string, bool) {
 }
 
 // CookieNames lists the names of the site's cookies that begin with prefix,
-// without the parts that SetCookie added.
+// without the parts that SetCookie added. A name with a dot is another site's.
 func CookieNames(r *http.Request, prefix string) []string {
 	full, suffix := prefix, ""
 	if Secure(r.Context()) {
@@ -58,7 +58,9 @@ func CookieNames(r *http.Request, prefix string) []string {
 	var names []string
 	for _, c := range r.Cookies() {
 		if rest, ok := strings.CutPrefix(c.Name, full); ok && strings.HasSuffix(rest, suffix) {
-			names = append(names, prefix+strings.TrimSuffix(rest, suffix))
+			if rest = strings.TrimSuffix(rest, suffix); !strings.Contains(rest, ".") {
+				names = append(names, prefix+rest)
+			}
 		}
 	}
 	return names
