@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -191,5 +193,26 @@ func TestALiftedSecondFactorIsNotedInTheSessionOfWhoHoldsOne(t *testing.T) {
 	h.pass(store.MaxBreakGlass)
 	if got := h.browser().signIn(ana, good); !strings.HasSuffix(got.to, "/factor") {
 		t.Errorf("after a quarter of an hour: %s", got.to)
+	}
+}
+
+// slow is a mail server's outbox on a busy disk.
+type slow struct{ outbox }
+
+func (o *slow) Link(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, link string, invites bool, life time.Duration) error {
+	time.Sleep(forgotTime + forgotTime/10)
+	return o.outbox.Link(ctx, tx, s, agent, link, invites, life)
+}
+
+func TestABusyHouseAnswersAboutForgottenPasswordsOnTheBeatToo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *houseOptions) { o.mail = &slow{} })
+	h.agent(ana, good)
+	began := time.Now()
+	if got := h.browser().post("/forgot", "email", ana); got.status != http.StatusOK {
+		t.Fatal(got.status)
+	}
+	if took := time.Since(began); took < 2*forgotTime {
+		t.Errorf("answered after %s: not on the beat", took)
 	}
 }

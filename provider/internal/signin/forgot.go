@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// forgotTime is when a request for a link is answered, whatever it took: nothing
-	// may tell whether there is such an account.
+	// forgotTime is when a request for a link is answered, or a multiple of it where
+	// the house is busy: nothing may tell whether there is such an account.
 	forgotTime = 100 * time.Millisecond
 	// forgotPerNetwork is how many requests an hour one network has.
 	forgotPerNetwork = 30
@@ -91,7 +91,8 @@ func (x *SignIn) submitForgot(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Retry-After", retryAfter(pause))
 		return x.forgotForm(w, r, http.StatusTooManyRequests, flow, typed, "throttled")
 	}
-	wait(r.Context(), began.Add(forgotTime).Sub(x.Now()))
+	took := x.Now().Sub(began)
+	wait(r.Context(), forgotTime-took%forgotTime)
 	page := templates.ForgotSentPage{Frame: x.Web.Frame(r), Email: email, Minutes: int(resetLife / time.Minute), BackURL: x.backTo(r, s, flow)}
 	return x.Web.Render(w, r, http.StatusOK, page)
 }
