@@ -20,8 +20,12 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// proofLife is how long after a sign-in the account can be changed.
-const proofLife = 5 * time.Minute
+// proofLife is how long after a sign-in the account can be changed, and skew how
+// much our clock may be behind that of the node where it was.
+const (
+	proofLife = 5 * time.Minute
+	skew      = 5 * time.Second
+)
 
 // secretForms is the name of the site's key that binds forms to sessions.
 const secretForms = "account-forms"
@@ -74,7 +78,7 @@ func formToken(key []byte, rec store.Session) string {
 // enough to change the account: a remembered browser is none.
 func (v *visit) proven() bool {
 	age := v.now.Sub(v.Session.AuthTime)
-	return age >= 0 && age < proofLife && (!v.needsFactor() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors))
+	return age >= -skew && age < proofLife && (!v.needsFactor() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors))
 }
 
 // needsFactor reports whether a change takes a second factor: whoever holds one
