@@ -216,3 +216,100 @@ func TestABusyHouseAnswersAboutForgottenPasswordsOnTheBeatToo(t *testing.T) {
 		t.Errorf("answered after %s: not on the beat", took)
 	}
 }
+
+func TestWhatOneSiteGaveABrowserIsNothingInAnother(t *testing.T) {
+	t.Parallel()
+	onBothEngines(t, func(t *testing.T, engine func(*houseOptions)) {
+		mails := &outbox{}
+		h := newHouse(t, engine, withMail(mails))
+		h.twoFactors(func(two *store.TwoFactor) { two.RememberDays = 14 })
+		agent := h.agent(ana, good)
+		seed := h.app(agent)
+		settings := site.DefaultSettings("Acme")
+		settings.TwoFactor.RememberDays = 14
+		must(t, site.Create(t.Context(), h.store, "acme", "", settings, h.now()))
+		must(t, h.store.Update(t.Context(), "acme", func(tx store.Tx) error { // the very same agent
+			if err := store.Clients.Put(tx, &store.Client{ID: "desk"}); err != nil {
+				return err
+			}
+			if _, err := h.x.Factors.ImportTOTP(t.Context(), tx, agent.ID, seed); err != nil {
+				return err
+			}
+			return store.Agents.Put(tx, &agent)
+		}))
+		b := h.remembered(seed)
+		half := h.browser().password(ana, good)
+		h.browser().post("/forgot", "email", ana)
+		link := mails.link(t)
+		b.get(link)
+		var moved []*http.Cookie
+		for name, value := range b.cookies() {
+			moved = append(moved, &http.Cookie{Name: name + ".acme", Value: value, Path: "/"})
+		}
+		thief := h.browser()
+		u, err := url.Parse(h.url)
+		must(t, err)
+		thief.client.Jar.SetCookies(u, moved)
+		for path, status := range map[string]int{
+			"/acme/sign-in": http.StatusOK, "/acme/reset": http.StatusGone, "/acme" + link: http.StatusGone, "/acme" + half: http.StatusBadRequest,
+		} {
+			if got := thief.get(path); got.status != status {
+				t.Errorf("%s: %d %s", path, got.status, got.to)
+			}
+		}
+		if got := thief.post("/acme/reset", "new_password", better, "confirm_password", better); got.status != http.StatusGone {
+			t.Errorf("a reset: %d", got.status)
+		}
+		if got := thief.post(thief.get("/acme/begin?client_id=desk").to, "email", ana, "password", good); !strings.HasSuffix(got.to, "/factor") {
+			t.Errorf("remembered by another site: %d %s", got.status, got.to)
+		}
+		for range 6 {
+			h.browser().post(thief.get("/acme/begin?client_id=desk").to, "email", ana, "password", "guess")
+			thief.post(thief.get("/acme/begin?client_id=desk").to, "email", ana, "password", "guess")
+		}
+		if got := thief.post(thief.get("/acme/begin?client_id=desk").to, "email", ana, "password", good); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("known by another site: %d %s", got.status, got.to)
+		}
+	})
+}
+
+func TestNoFormIsTakenFromElsewhereAndNoneIsAnsweredForAnybodyToKeep(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, named, withMail(&outbox{}))
+	agent := h.agent(ana, good)
+	seed := h.app(agent)
+	b := h.browser()
+	begun := b.begin("client_id=desk")
+	half := strings.TrimSuffix(b.password(ana, good), "/factor")
+	var all []string
+	for _, path := range []string{begun, half} {
+		for _, page := range []string{"", "/factor", "/passkey", "/passkey/options", "/enrol", "/enrol/passkey", "/enrol/passkey/options", "/on", "/password", "/password/check", "/sessions", "/skip/enrol"} {
+			all = append(all, path+page)
+		}
+	}
+	all = append(all, "/forgot", "/reset", "/reset/check", "/break-glass", "/set-up/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	fields := url.Values{"email": {ana}, "password": {good}, "code": {h.code(seed)}, "new_password": {better}, "confirm_password": {better}}.Encode()
+	before := h.store.updates.Load()
+	for _, path := range all {
+		for name, value := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"} {
+			got := b.do(http.MethodPost, path, "application/x-www-form-urlencoded", fields, func(r *http.Request) { r.Header.Set(name, value) })
+			if got.status != http.StatusForbidden {
+				t.Errorf("%s of %s: %d", path, name, got.status)
+			}
+		}
+		for _, media := range []string{"text/plain", "application/json", "multipart/form-data; boundary=x", ""} {
+			if got := b.do(http.MethodPost, path, media, fields); got.status != http.StatusUnsupportedMediaType {
+				t.Errorf("%s as %q: %d", path, media, got.status)
+			}
+		}
+		if got := b.get(path); got.header.Get("Cache-Control") != "no-store" && got.status != http.StatusMethodNotAllowed {
+			t.Errorf("GET %s: %d, %q", path, got.status, got.header.Get("Cache-Control"))
+		}
+	}
+	if after := h.store.updates.Load(); after != before || len(h.sessions()) != 0 {
+		t.Errorf("%d commits, %d sessions", after-before, len(h.sessions()))
+	}
+	if got := b.post(half+"/factor", "code", h.code(seed)); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+		t.Errorf("the agent's own: %d %s", got.status, got.to)
+	}
+}
