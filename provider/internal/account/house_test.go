@@ -374,3 +374,11 @@ func (a answer) says(text string) bool { return strings.Contains(html.UnescapeSt
 func (a answer) toSignIn() bool {
 	return a.status == http.StatusSeeOther && strings.HasPrefix(a.to, "/sign-in/")
 }
+
+func mustParse(raw string) *url.URL {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
