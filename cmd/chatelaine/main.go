@@ -52,29 +52,49 @@ func (t *terminal) note(format string, args ...any) {
 }
 
 func run(ctx context.Context, t *terminal, args []string) int {
+	command, code := choose(t, args)
+	if command == nil {
+		return code
+	}
+	return exitCode(t, command(ctx, t))
+}
+
+// choose reads the command line. Without a command there is an exit code: help was
+// asked for, or something is wrong. For the commands that run for long, what the
+// parser knows of all commands and flags, some megabytes, is garbage when it
+// returns.
+func choose(t *terminal, args []string) (command func(context.Context, *terminal) error, code int) {
 	c := newCommands()
-	exited, code := false, exitDone
+	exited := false
 	parser, err := kong.New(c,
 		kong.Name("chatelaine"), kong.Description("The identity provider for customer chat."),
 		kong.Writers(t.out, t.err), kong.Exit(func(n int) { exited, code = true, n }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}))
 	if err != nil {
 		t.note("%v", err)
-		return exitFailed
+		return nil, exitFailed
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return code
+		return nil, code
 	}
 	if err != nil {
 		t.note("%v (chatelaine --help lists the commands)", err)
-		return exitUsage
+		return nil, exitUsage
 	}
-	return exitCode(t, parsed.Run())
+	type alone interface { // a command that is no part of another
+		Run(ctx context.Context, t *terminal) error
+	}
+	if c, ok := parsed.Selected().Target.Addr().Interface().(alone); ok {
+		return c.Run, exitDone
+	}
+	return func(ctx context.Context, t *terminal) error {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		return parsed.Run(t)
+	}, exitDone
 }
 
 // exitCode says what went wrong, once, and how that counts.
