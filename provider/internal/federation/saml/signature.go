@@ -1,0 +1,324 @@
+package saml
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
+	"github.com/russellhaering/goxmldsig/etreeutils"
+)
+
+const (
+	algExclusive = string(dsig.CanonicalXML10ExclusiveAlgorithmId)
+	algEnveloped = string(dsig.EnvelopedSignatureAltorithmId)
+)
+
+// signatureMethods are those accepted, and whether the key is an elliptic curve's.
+var signatureMethods = map[string]x509.PublicKeyAlgorithm{
+	dsig.RSASHA256SignatureMethod:   x509.RSA,
+	dsig.RSASHA384SignatureMethod:   x509.RSA,
+	dsig.RSASHA512SignatureMethod:   x509.RSA,
+	dsig.ECDSASHA256SignatureMethod: x509.ECDSA,
+	dsig.ECDSASHA384SignatureMethod: x509.ECDSA,
+	dsig.ECDSASHA512SignatureMethod: x509.ECDSA,
+}
+
+// x509Methods are the same as Go names them.
+var x509Methods = map[string]x509.SignatureAlgorithm{
+	dsig.RSASHA256SignatureMethod:   x509.SHA256WithRSA,
+	dsig.RSASHA384SignatureMethod:   x509.SHA384WithRSA,
+	dsig.RSASHA512SignatureMethod:   x509.SHA512WithRSA,
+	dsig.ECDSASHA256SignatureMethod: x509.ECDSAWithSHA256,
+	dsig.ECDSASHA384SignatureMethod: x509.ECDSAWithSHA384,
+	dsig.ECDSASHA512SignatureMethod: x509.ECDSAWithSHA512,
+}
+
+var digestMethods = []string{
+	"http://www.w3.org/2001/04/xmlenc#sha256",
+	"http://www.w3.org/2001/04/xmldsig-more#sha384",
+	"http://www.w3.org/2001/04/xmlenc#sha512",
+}
+
+// signatureOf finds an element's own signature where the schema puts it: right after
+// its Issuer, or first where there is no Issuer (metadata).
+func signatureOf(el *etree.Element) *etree.Element {
+	children := el.ChildElements()
+	if len(children) > 0 && is(children[0], nsAssertion, "Issuer") {
+		children = children[1:]
+	}
+	if len(children) > 0 && is(children[0], nsSignature, "Signature") {
+		return children[0]
+	}
+	return nil
+}
+
+// verifySignature checks the enveloped signature of an element by one of the pinned
+// certificates, and returns the element again, parsed out of the bytes that were
+// verified. KeyInfo is thrown away: it can choose no key.
+func (c *checks) verifySignature(el *etree.Element, pinned []*x509.Certificate, now time.Time) (*etree.Element, *x509.Certificate, error) {
+	sig := signatureOf(el)
+	if sig == nil {
+		return nil, nil, c.refuse(CheckSignature, "a signature of "+el.Tag, "none")
+	}
+	method, err := c.signatureShape(el, sig)
+	if err != nil {
+		return nil, nil, err
+	}
+	usable, err := c.usable(pinned, signatureMethods[method], now, keyInfoPrint(sig))
+	if err != nil {
+		return nil, nil, err
+	}
+	detached, err := detach(el)
+	if err != nil {
+		return nil, nil, c.refuse(CheckXML, "namespaces that are declared", err.Error())
+	}
+	own := signatureOf(detached)
+	if keyInfo, _ := atMostOne(own, nsSignature, "KeyInfo"); keyInfo != nil {
+		own.RemoveChild(keyInfo)
+	}
+	for _, certificate := range usable {
+		if verified, err := verifyWith(detached, certificate, now); err == nil {
+			c.add(CheckSignature, true, "a signature of "+el.Tag+" by a pinned certificate", Fingerprint(certificate))
+			return verified, certificate, nil
+		}
+	}
+	return nil, nil, c.refuse(CheckSignature, "a signature of "+el.Tag+" by "+fingerprints(usable), "another's, or of other words; it names "+keyInfoPrint(sig))
+}
+
+// verifyWith lets goxmldsig verify. It is given one certificate and no KeyInfo.
+func verifyWith(el *etree.Element, certificate *x509.Certificate, now time.Time) (*etree.Element, error) {
+	el = el.Copy()
+	signatureValue, err := one(signatureOf(el), nsSignature, "SignatureValue")
+	if err != nil {
+		return nil, err
+	}
+	raw, err := decodeText(signatureValue)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := certificate.PublicKey.(*ecdsa.PublicKey); ok {
+		if raw, err = toDER(raw, key); err != nil {
+			return nil, err
+		}
+	}
+	signatureValue.SetText(base64.StdEncoding.EncodeToString(raw))
+	validation := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{certificate}})
+	validation.Clock = dsig.NewFakeClockAt(now)
+	verified, err := validation.Validate(el)
+	if err != nil {
+		return nil, err
+	}
+	if verified == nil || verified.Tag != el.Tag || verified.NamespaceURI() != el.NamespaceURI() || value(verified, "ID") != value(el, "ID") {
+		return nil, errors.New("another element was signed")
+	}
+	return verified, nil
+}
+
+// detach copies an element out of its document with the namespaces it stood in.
+func detach(el *etree.Element) (*etree.Element, error) {
+	context, err := etreeutils.NSBuildParentContext(el)
+	if err != nil {
+		return nil, err
+	}
+	context, err = context.SubContext(el)
+	if err != nil {
+		return nil, err
+	}
+	return etreeutils.NSDetatch(context, el)
+}
+
+// usable are the pinned certificates that hold now and have a key of the method's kind.
+func (c *checks) usable(pinned []*x509.Certificate, kind x509.PublicKeyAlgorithm, now time.Time, named string) ([]*x509.Certificate, error) {
+	valid := slices.DeleteFunc(slices.Clone(pinned), func(certificate *x509.Certificate) bool {
+		return certificate == nil || certificate.PublicKeyAlgorithm != kind || strongKey(certificate) != nil ||
+			now.Before(certificate.NotBefore) || now.After(certificate.NotAfter)
+	})
+	if len(valid) == 0 {
+		return nil, c.refuse(CheckCertificate, fmt.Sprintf("one pinned, within its dates, with an %v key", kind), "pinned: "+withDates(pinned)+"; named: "+named)
+	}
+	return valid, nil
+}
+
+// signatureShape holds a Signature to the one form that is accepted, so that
+// there is nothing in it that two readers could understand differently.
+func (c *checks) signatureShape(el, sig *etree.Element) (method string, err error) {
+	info, reference, err := signatureParts(sig)
+	if err != nil {
+		return "", c.refuse(CheckSignature, "a signature of the usual form", err.Error())
+	}
+	if want, got := "#"+value(el, "ID"), value(reference, "URI"); got != want || want == "#" {
+		return "", c.refuse(CheckSignature, "a reference to "+want, got)
+	}
+	if err := transforms(reference); err != nil {
+		return "", c.refuse(CheckAlgorithm, "the transforms enveloped-signature and exclusive C14N without comments", err.Error())
+	}
+	c14n, method := algorithm(info, "CanonicalizationMethod"), algorithm(info, "SignatureMethod")
+	digest := algorithm(reference, "DigestMethod")
+	_, known := signatureMethods[method]
+	ok := c14n == algExclusive && known && slices.Contains(digestMethods, digest)
+	if !c.add(CheckAlgorithm, ok, "RSA or ECDSA with SHA-256 or longer, exclusive C14N", strings.Join([]string{method, digest, c14n}, " ")) {
+		return "", c.err()
+	}
+	return method, nil
+}
+
+// signatureParts wants exactly what is needed, in order, and nothing else.
+func signatureParts(sig *etree.Element) (info, reference *etree.Element, err error) {
+	if err := sequence(sig, nsSignature, "SignedInfo", "SignatureValue", "KeyInfo?"); err != nil {
+		return nil, nil, err
+	}
+	info, err = one(sig, nsSignature, "SignedInfo")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sequence(info, nsSignature, "CanonicalizationMethod", "SignatureMethod", "Reference"); err != nil {
+		return nil, nil, err
+	}
+	if method, err := one(info, nsSignature, "SignatureMethod"); err != nil || len(method.ChildElements()) > 0 {
+		return nil, nil, errors.New("a signature method with parameters")
+	}
+	reference, err = one(info, nsSignature, "Reference")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sequence(reference, nsSignature, "Transforms", "DigestMethod", "DigestValue"); err != nil {
+		return nil, nil, err
+	}
+	digest, err := one(reference, nsSignature, "DigestValue")
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = decodeText(digest)
+	return info, reference, err
+}
+
+func transforms(reference *etree.Element) error {
+	list, err := one(reference, nsSignature, "Transforms")
+	if err != nil {
+		return err
+	}
+	if err := sequence(list, nsSignature, "Transform", "Transform"); err != nil {
+		return err
+	}
+	both := list.ChildElements()
+	if first, second := value(both[0], "Algorithm"), value(both[1], "Algorithm"); first != algEnveloped || second != algExclusive {
+		return fmt.Errorf("%s, then %s", first, second)
+	}
+	if len(both[0].ChildElements()) > 0 {
+		return errors.New("a transform with parameters")
+	}
+	for i, child := range both[1].ChildElements() {
+		if i > 0 || !is(child, algExclusive, "InclusiveNamespaces") || len(child.Child) > 0 {
+			return errors.New("a transform with other parameters than InclusiveNamespaces")
+		}
+	}
+	return nil
+}
+
+// sequence holds an element's children to these names, in this order; one that ends
+// in "?" may be missing.
+func sequence(el *etree.Element, namespace string, tags ...string) error {
+	if err := container(el); err != nil {
+		return err
+	}
+	children := el.ChildElements()
+	for _, tag := range tags {
+		name, optional := strings.CutSuffix(tag, "?")
+		if len(children) > 0 && is(children[0], namespace, name) {
+			children = children[1:]
+		} else if !optional {
+			return fmt.Errorf("%s without %s in its place", el.Tag, name)
+		}
+	}
+	if len(children) > 0 {
+		return fmt.Errorf("%s with a %s too many", el.Tag, children[0].Tag)
+	}
+	return nil
+}
+
+func algorithm(parent *etree.Element, tag string) string {
+	el, err := one(parent, nsSignature, tag)
+	if err != nil {
+		return ""
+	}
+	return value(el, "Algorithm")
+}
+
+// decodeText reads base64 with the white space that writers put into it.
+func decodeText(el *etree.Element) ([]byte, error) {
+	words, err := text(el)
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(words), ""))
+}
+
+// strongKey refuses keys that could be found out.
+func strongKey(certificate *x509.Certificate) error {
+	switch key := certificate.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() < 2048 || key.N.BitLen() > 8192 {
+			return fmt.Errorf("an RSA key of %d bits", key.N.BitLen())
+		}
+	case *ecdsa.PublicKey:
+		if key.Curve.Params().BitSize < 256 {
+			return errors.New("a short curve")
+		}
+	default:
+		return errors.New("neither RSA nor ECDSA")
+	}
+	return nil
+}
+
+// Fingerprint is a certificate's SHA-256, as administrators compare it.
+func Fingerprint(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func fingerprints(certificates []*x509.Certificate) string {
+	var prints []string
+	for _, certificate := range certificates {
+		prints = append(prints, Fingerprint(certificate)[:16])
+	}
+	return strings.Join(prints, ", ")
+}
+
+func withDates(certificates []*x509.Certificate) string {
+	var words []string
+	for _, certificate := range certificates {
+		if certificate != nil {
+			words = append(words, fmt.Sprintf("%s (%s to %s)", Fingerprint(certificate)[:16],
+				certificate.NotBefore.UTC().Format(time.DateOnly), certificate.NotAfter.UTC().Format(time.DateOnly)))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// keyInfoPrint is the certificate that a signature names: a hint for administrators,
+// and nothing else.
+func keyInfoPrint(sig *etree.Element) string {
+	for _, tag := range []string{"KeyInfo", "X509Data", "X509Certificate"} {
+		children := all(sig, nsSignature, tag)
+		if len(children) == 0 {
+			return "no certificate"
+		}
+		sig = children[0]
+	}
+	raw, err := decodeText(sig)
+	if err != nil {
+		return "a certificate that is none"
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])[:16]
+}
