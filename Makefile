@@ -1,6 +1,7 @@
 # make run    the product with sample data, ready to click through
 # make test   everything that .ci/run checks (installs what it needs on Debian)
 # make bench  the speed table, as ratios to a bare server
+# make profile  what the compiler goes by: docs/decisions/0064
 # make lint   vet, linters, formatting
 # make build  ./chatelaine
 
@@ -11,7 +12,7 @@ TOOLS    := $(CURDIR)/bin
 GOLANGCI := v2.15.0
 VULN     := v1.1.4
 
-.PHONY: run build test unit race lint vuln bench tools setup
+.PHONY: run build test unit race lint vuln bench profile tools setup
 
 run: build
 	./chatelaine demo
@@ -51,3 +52,6 @@ vuln: $(TOOLS)/govulncheck
 
 bench:
 	@.ci/bench
+
+profile:
+	@BENCH_PROFILE=1 .ci/bench
