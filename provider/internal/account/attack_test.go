@@ -3,6 +3,8 @@ package account_test
 import (
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,4 +76,31 @@ func TestANodeWhoseClockIsBehindTakesAProofOfAMomentAgo(t *testing.T) {
 	if got := b.get("/account/factors/totp"); !got.toSignIn() {
 		t.Errorf("a proof of next minute: %d", got.status)
 	}
+}
+
+func TestOfManyGuessesAtOnceFiveAreJudged(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouse(t, on)
+		b := h.browser().signIn(ana)
+		csrf := b.csrf()
+		var judged, late atomic.Int32
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() {
+				switch got := b.post("/account/password", form("csrf", csrf, "password", "guess", "new_password", better, "confirm_password", better)); got.status {
+				case http.StatusUnprocessableEntity:
+					judged.Add(1)
+				case http.StatusTooManyRequests:
+					late.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if judged.Load() != 5 || late.Load() != 25 || count(h.audited(), "password.change refused wrong_password "+ana) > 5 {
+			t.Errorf("%d judged, %d not", judged.Load(), late.Load())
+		}
+		if got := b.post("/account/password", form("csrf", csrf, "password", good, "new_password", better, "confirm_password", better)); got.status != http.StatusTooManyRequests {
+			t.Errorf("the right one then: %d", got.status)
+		}
+	})
 }

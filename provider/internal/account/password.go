@@ -95,9 +95,9 @@ func (x *Account) byScript(err error) error {
 	return err
 }
 
-// submitPassword is POST /account/password. What is known is read, the passwords
-// are hashed outside any transaction, and one Update re-reads the counter,
-// answers the old password and changes to the new one.
+// submitPassword is POST /account/password. A try is counted, the passwords are
+// hashed outside any transaction, and one Update answers the old password and
+// changes to the new one.
 func (x *Account) submitPassword(w http.ResponseWriter, r *http.Request) error {
 	form, err := web.ReadForm(r)
 	if err != nil {
@@ -125,8 +125,20 @@ func (x *Account) submitPassword(w http.ResponseWriter, r *http.Request) error {
 	if len(typed.problems) > 0 { // nothing is tried, so nothing counts
 		return x.passwordAgain(w, r, http.StatusUnprocessableEntity, judged{checks: x.rulesOf(&seen, typed), problems: typed.problems})
 	}
+	err = x.update(r, form, x.count)
+	switch {
+	case errors.Is(err, store.ErrUnavailable): // and nothing will be judged
+		return errors.Join(err, x.update(r, form, x.giveBack))
+	case errors.As(err, &wait):
+		return x.passwordWaits(w, r, wait)
+	case err != nil:
+		return x.lead(w, r, pathPassword, err)
+	}
 	out, err := x.judge(r, &seen, typed)
 	if errors.Is(err, password.ErrBusy) {
+		if err := x.update(r, form, x.giveBack); err != nil {
+			return x.lead(w, r, pathPassword, err)
+		}
 		return x.passwordAgain(w, r, http.StatusServiceUnavailable, judged{problems: []string{"busy"}})
 	}
 	if err != nil {
@@ -204,8 +216,8 @@ func (x *Account) matches(ctx context.Context, hash, typed string) (bool, error)
 	return ok, nil
 }
 
-// concludePassword is the transaction that answers. A wrong old password is
-// counted before it is answered, also for somebody who has hung up.
+// concludePassword is the transaction that answers, also for somebody who has
+// hung up.
 func (x *Account) concludePassword(w http.ResponseWriter, r *http.Request, form url.Values, seen *visit, out judged) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), concludeTime)
 	defer cancel()
@@ -213,11 +225,8 @@ func (x *Account) concludePassword(w http.ResponseWriter, r *http.Request, form 
 	changed := false
 	err := x.update(r.WithContext(ctx), form, func(tx store.Tx, v *visit) error {
 		changed = false
-		if err := x.mayTry(tx, v); err != nil {
-			return err
-		}
 		if !out.current || v.Agent.PasswordHash != seen.Agent.PasswordHash {
-			return x.countWrong(ctx, tx, v)
+			return x.recordWrong(ctx, tx, v)
 		}
 		if err := x.forgetWrong(tx, v); err != nil || out.broken() {
 			return err
@@ -227,10 +236,10 @@ func (x *Account) concludePassword(w http.ResponseWriter, r *http.Request, form 
 		after, err = x.setPassword(ctx, tx, v, out.prepared)
 		return err
 	})
-	var wait *tooMany
+	if errors.Is(err, password.ErrTooManyChanges) || errors.Is(err, store.ErrUnavailable) { // the old password was right, or not answered
+		err = errors.Join(err, x.update(r.WithContext(ctx), form, x.giveBack))
+	}
 	switch {
-	case errors.As(err, &wait):
-		return x.passwordWaits(w, r, wait)
 	case errors.Is(err, password.ErrTooManyChanges):
 		return x.passwordAgain(w, r, http.StatusUnprocessableEntity, out)
 	case err != nil:

@@ -45,17 +45,33 @@ func (x *Account) mayTry(tx store.Tx, v *visit) error {
 	return err
 }
 
-// countWrong counts and records a wrong password; it is committed.
-func (x *Account) countWrong(ctx context.Context, tx store.Tx, v *visit) error {
+// count counts a try before it is judged, or of many at once each would be: what
+// the answer keeps to itself its time would tell. tooMany, while none is judged.
+func (x *Account) count(tx store.Tx, v *visit) error {
+	if err := x.mayTry(tx, v); err != nil {
+		return err
+	}
 	a, err := tries(tx, v)
 	if err != nil {
 		return err
 	}
 	a.Count++
 	a.Last, a.Expires = v.now, v.now.Add(triesFor)
-	if err := store.AllAttempts.Put(tx, &a); err != nil {
+	return store.AllAttempts.Put(tx, &a)
+}
+
+// giveBack takes a try back that was not judged.
+func (x *Account) giveBack(tx store.Tx, v *visit) error {
+	a, err := tries(tx, v)
+	if err != nil || a.Count == 0 {
 		return err
 	}
+	a.Count--
+	return store.AllAttempts.Put(tx, &a)
+}
+
+// recordWrong records a wrong password, which is counted already.
+func (x *Account) recordWrong(ctx context.Context, tx store.Tx, v *visit) error {
 	return x.Audit.Record(ctx, tx, audit.Event{
 		Action: audit.PasswordChange, Actor: v.me(), Object: v.me(), Result: audit.Refused, Reason: "wrong_password",
 	})
