@@ -105,7 +105,7 @@ func (c *checks) inside(box box, encrypted *etree.Element, in received, expect E
 			return nil, nil, errDecryption
 		}
 	}
-	inherit(el, encrypted)
+	inherit(el, encrypted) // writers may leave out what is declared around it
 	if !is(el, nsAssertion, "Assertion") || versionAndID(el) != nil || found.names["Assertion"] != 1 || found.names["EncryptedAssertion"] != 0 {
 		return nil, nil, errDecryption
 	}
@@ -116,23 +116,6 @@ func (c *checks) inside(box box, encrypted *etree.Element, in received, expect E
 		return el, in.signer, nil
 	}
 	return c.verifySignature(el, expect.IdP.Certificates, expect.Now)
-}
-
-// inherit gives the plaintext the namespaces of the place it came from, since
-// writers may leave out what is declared around it.
-func inherit(el, place *etree.Element) {
-	own := map[string]bool{}
-	for _, a := range el.Attr {
-		own[a.FullKey()] = true
-	}
-	for ; place != nil; place = place.Parent() {
-		for _, a := range place.Attr {
-			if key := a.FullKey(); (a.Space == "xmlns" || key == "xmlns") && !own[key] {
-				own[key] = true
-				el.CreateAttr(key, a.Value)
-			}
-		}
-	}
 }
 
 // box is what is encrypted, and the keys to it that are encrypted themselves.

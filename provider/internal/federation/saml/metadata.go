@@ -141,11 +141,7 @@ func (c *checks) chosen(root *etree.Element, entityID string) (*etree.Element, e
 
 // entity reads the EntityDescriptor by the library's schema.
 func (c *checks) entity(el *etree.Element) (IdP, error) {
-	detached, err := detach(el)
-	if err != nil {
-		return IdP{}, c.refuse(CheckXML, "namespaces that are declared", err.Error())
-	}
-	data, err := etree.NewDocumentWithRoot(detached).WriteToBytes()
+	data, err := etree.NewDocumentWithRoot(detach(el)).WriteToBytes()
 	if err != nil {
 		return IdP{}, c.refuse(CheckXML, "metadata", err.Error())
 	}

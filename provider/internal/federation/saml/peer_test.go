@@ -141,11 +141,7 @@ func (how signing) over(t testing.TB, document, id string) string {
 	if target == nil {
 		t.Fatalf("no element with the ID %s", id)
 	}
-	detached, err := detach(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(how.inclusive).Canonicalize(detached)
+	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(how.inclusive).Canonicalize(detach(target))
 	if err != nil {
 		t.Fatal(err)
 	}

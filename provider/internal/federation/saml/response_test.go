@@ -44,6 +44,7 @@ var lies = map[string]statement{
 	"an empty NameID":                 {"alice@idp.example", "", CheckNameID},
 	"a NameID with spaces around it":  {"alice@idp.example", " alice@idp.example ", CheckNameID},
 	"a NameID with a newline":         {"alice@idp.example", "alice&#10;@idp.example", CheckNameID},
+	"a NameID with half a character":  {"alice@idp.example", "alice&#xD800;@idp.example", CheckNameID},
 	"a NameID with DEL":               {"alice@idp.example", "alice&#127;@idp.example", CheckNameID},
 	"a NameID that turns text around": {"alice@idp.example", "alice\u202e@idp.example", CheckNameID},
 	"a NameID with elements":          {"alice@idp.example", "alice<b/>@idp.example", CheckNameID},

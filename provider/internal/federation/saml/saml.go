@@ -178,7 +178,8 @@ func cut(s string) string {
 	return string(runes)
 }
 
-// isControl also finds the marks that turn the direction of text around.
+// isControl also finds the marks that turn the direction of text around, and what
+// stands for a character that there is not.
 func isControl(r rune) bool {
-	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
+	return r == utf8.RuneError || r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
-	"github.com/russellhaering/goxmldsig/etreeutils"
 )
 
 const (
@@ -78,10 +77,7 @@ func (c *checks) verifySignature(el *etree.Element, pinned []*x509.Certificate, 
 	if err != nil {
 		return nil, nil, err
 	}
-	detached, err := detach(el)
-	if err != nil {
-		return nil, nil, c.refuse(CheckXML, "namespaces that are declared", err.Error())
-	}
+	detached := detach(el)
 	own := signatureOf(detached)
 	if keyInfo, _ := atMostOne(own, nsSignature, "KeyInfo"); keyInfo != nil {
 		own.RemoveChild(keyInfo)
@@ -124,17 +120,28 @@ func verifyWith(el *etree.Element, certificate *x509.Certificate, now time.Time)
 	return verified, nil
 }
 
-// detach copies an element out of its document with the namespaces it stood in.
-func detach(el *etree.Element) (*etree.Element, error) {
-	context, err := etreeutils.NSBuildParentContext(el)
-	if err != nil {
-		return nil, err
+// detach copies an element out of its document with the namespaces it stood in. The
+// library's own way gives up at a thousand elements, which a list of groups can be.
+func detach(el *etree.Element) *etree.Element {
+	detached := el.Copy()
+	inherit(detached, el.Parent())
+	return detached
+}
+
+// inherit gives an element the namespaces of a place that it does not declare itself.
+func inherit(el, place *etree.Element) {
+	own := map[string]bool{}
+	for _, a := range el.Attr {
+		own[a.FullKey()] = true
 	}
-	context, err = context.SubContext(el)
-	if err != nil {
-		return nil, err
+	for ; place != nil; place = place.Parent() {
+		for _, a := range place.Attr {
+			if key := a.FullKey(); (a.Space == "xmlns" || key == "xmlns") && !own[key] {
+				own[key] = true
+				el.CreateAttr(key, a.Value)
+			}
+		}
 	}
-	return etreeutils.NSDetatch(context, el)
 }
 
 // usable are the pinned certificates that hold now and have a key of the method's kind.
