@@ -62,6 +62,9 @@ func (x *Account) lines(tx store.Tx, list []store.Activity) ([]templates.Activit
 		if line.Result == "" {
 			line.Result = audit.Success
 		}
+		if a.Action == audit.PasswordChange && a.Result == audit.Refused {
+			line.Action = audit.SignInFailure // a wrong password was typed, and nothing was changed
+		}
 		if a.What != "" && strings.HasPrefix(a.Action, "consent.") {
 			client, err := store.Clients.Get(tx, a.What)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {

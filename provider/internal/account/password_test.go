@@ -143,8 +143,8 @@ func TestWhoHasTheSessionGuessesThePasswordFiveTimes(t *testing.T) {
 		if n := count(h.audited(), "password.change wrong_password"); n != 5 {
 			t.Errorf("%d are recorded", n)
 		}
-		if got := h.browser().signIn(ana).get("/account"); got.status != http.StatusOK {
-			t.Error("who holds a session locks its owner out")
+		if got := h.browser().signIn(ana).get("/account/activity"); got.status != http.StatusOK || strings.Count(got.body, "A failed sign-in") != 5 || got.says("The password was changed") {
+			t.Errorf("who holds a session locks its owner out, or the owner does not see it: %d %s", got.status, got.body)
 		}
 		h.pass(15 * time.Minute)
 		b := h.browser().signIn(ana)
