@@ -22,6 +22,7 @@ type CodePage struct {
 	PasskeyURL    string // gives the options of navigator.credentials.get as JSON to a POST; empty: no passkeys
 	PasskeyAction string // where the passkey's answer goes
 	OnlyPasskey   bool   // nothing but a passkey will do
+	SkipAction    string // where the form for another way goes, with OnlyPasskey; button: skip; empty: none
 	CancelURL     string // empty: not offered
 }
 
@@ -109,7 +110,7 @@ func (SessionsFullPage) file() string   { return "sessions_full" }
 func (BreakGlassPage) file() string     { return "break_glass" }
 func (BreakGlassDonePage) file() string { return "break_glass_done" }
 
-func (p CodePage) check() error          { return local(p.Action, p.PasskeyAction, p.PasskeyURL) }
+func (p CodePage) check() error          { return local(p.Action, p.PasskeyAction, p.PasskeyURL, p.SkipAction) }
 func (p EnrolPage) check() error         { return local(p.Action, p.SkipAction, p.PasskeyAction, p.PasskeyURL) }
 func (p PasskeyPage) check() error       { return local(p.Action, p.OptionsURL) }
 func (p RecoveryCodesPage) check() error { return local(p.Action) }

@@ -34,6 +34,9 @@ func (x *SignIn) factorForm(w http.ResponseWriter, r *http.Request, h half, stat
 	}
 	page.NoApp, page.NoCodes = h.facts.TOTPs == 0, h.facts.Codes == 0
 	page.OnlyPasskey = h.step.Reason == policy.ACRPasskey || page.NoApp && page.NoCodes
+	if h.step.mayWait() {
+		page.SkipAction = h.path(h.site, "/skip/"+string(StepFactor))
+	}
 	return x.Web.Render(w, r, status, page, h.formActions()...)
 }
 

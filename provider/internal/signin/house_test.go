@@ -200,7 +200,7 @@ func must(t testing.TB, err error) {
 
 func (h *house) begin(w http.ResponseWriter, r *http.Request) error {
 	s := site.From(r.Context())
-	id, err := h.x.Sessions.BeginSignIn(w, r, s, store.SignIn{Query: r.URL.RawQuery})
+	id, err := h.x.Sessions.BeginSignIn(w, r, s, store.SignIn{Query: r.URL.RawQuery, ACR: r.URL.Query().Get("want_acr")})
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,10 @@ func (x *SignIn) newPasswordAgain(w http.ResponseWriter, r *http.Request, p newP
 		w.Header().Set("Retry-After", "1")
 		p.problems = []string{"busy"}
 		return x.newPasswordForm(w, r, http.StatusServiceUnavailable, p)
+	case errors.Is(err, errTooManyChoices):
+		w.Header().Set("Retry-After", retryAfter(longest))
+		p.problems = []string{"throttled"}
+		return x.newPasswordForm(w, r, http.StatusTooManyRequests, p)
 	case errors.Is(err, password.ErrTooManyChanges):
 		p.problems = []string{"password_rate"}
 		return x.newPasswordForm(w, r, http.StatusUnprocessableEntity, p)
@@ -167,6 +171,9 @@ func (x *SignIn) prepare(r *http.Request, s *site.Site, p *newPassword, form url
 	if typed == "" {
 		return password.Prepared{}, false, nil
 	}
+	if err := x.countChoice(r, s, p.agent.ID); err != nil {
+		return password.Prepared{}, false, err
+	}
 	who := password.WhoIs(&p.agent, p.held.any())
 	prepared, checks, err := x.Rules.Prepare(r.Context(), s, &p.agent, who, typed, by)
 	if err != nil {
@@ -174,6 +181,32 @@ func (x *SignIn) prepare(r *http.Request, s *site.Site, p *newPassword, form url
 	}
 	p.checks = checks
 	return prepared, len(problems) == 0 && len(policy.PasswordFailed(checks)) == 0, nil
+}
+
+// maxChoices is how many passwords may be tried on in a quarter of an hour: each
+// is hashed as often as the site remembers former ones.
+const maxChoices = 120
+
+var errTooManyChoices = errors.New("too many passwords were tried on")
+
+// countChoice counts one for the agent before it is hashed.
+func (x *SignIn) countChoice(r *http.Request, s *site.Site, agentID string) error {
+	return x.Store.Update(r.Context(), s.Path, func(tx store.Tx) error {
+		now := x.Now()
+		a, err := attempts(tx, "choices:"+agentID, now)
+		if err != nil {
+			return err
+		}
+		if a.Count >= maxChoices {
+			return errTooManyChoices
+		}
+		if a.Count == 0 {
+			a.First, a.Expires = now, now.Add(longest)
+		}
+		a.Count++
+		a.Last = now
+		return store.AllAttempts.Put(tx, &a)
+	})
 }
 
 // setPassword gives the agent the password and ends what was begun with the one

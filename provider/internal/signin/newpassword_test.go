@@ -349,3 +349,26 @@ func TestSessionsBeyondTheLimitEndAndItIsSaid(t *testing.T) {
 		t.Errorf("its own session is in its way: %s", got.to)
 	}
 }
+
+func TestPasswordsAreNotTriedOnWithoutEnd(t *testing.T) {
+	t.Parallel()
+	mails := &outbox{}
+	h := newHouse(t, withMail(mails))
+	h.agent(ana, good)
+	b := h.browser()
+	b.post("/forgot", "email", ana)
+	b.get(mails.link(t))
+	h.update(func(tx store.Tx) {
+		must(t, store.AllAttempts.Put(tx, &store.Attempts{Key: "choices:id-of-" + ana, Count: maxChoices - 1, First: h.now(), Expires: h.now().Add(longest)}))
+	})
+	if got := b.post("/reset", "new_password", "short", "confirm_password", "short"); got.status != http.StatusUnprocessableEntity {
+		t.Fatalf("%d", got.status)
+	}
+	if got := b.post("/reset", "new_password", better, "confirm_password", better); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	h.pass(longest)
+	if got := b.post("/reset", "new_password", better, "confirm_password", better); got.status != http.StatusOK {
+		t.Errorf("a quarter of an hour later: %d", got.status)
+	}
+}

@@ -34,7 +34,7 @@ type Step struct {
 
 // mayWait reports whether somebody may put the step off for this once.
 func (s Step) mayWait() bool {
-	return s.Name == StepEnrol && !s.Until.IsZero() || s.Name == StepNewPassword && s.Days > 0 || s.Name == StepSessions
+	return s.Name == StepEnrol && !s.Until.IsZero() || s.Name == StepFactor && s.Reason == policy.ACRPasskey || s.Name == StepNewPassword && s.Days > 0 || s.Name == StepSessions
 }
 
 // Rules is what the site has decided about signing in, as far as it concerns
@@ -111,16 +111,19 @@ func dueNetwork(at sitting) (Step, bool) {
 
 // dueFactor asks for a second factor of whoever holds one, and for a stronger one
 // where that is wanted. Nobody is asked for what they do not hold.
+//
+// Who has not the passkey at hand that an application wishes for goes another way:
+// the application sees what was shown, and decides.
 func dueFactor(at sitting) (Step, bool) {
-	have := acr(at.AMR)
+	have, skipped := acr(at.AMR), slices.Contains(at.Skipped, string(StepFactor))
 	switch {
-	case at.ACR == policy.ACRPasskey && have != policy.ACRPasskey && at.facts.Passkeys > 0:
+	case at.ACR == policy.ACRPasskey && have != policy.ACRPasskey && at.facts.Passkeys > 0 && !skipped:
 		return Step{Name: StepFactor, Reason: policy.ACRPasskey}, true
 	case at.due.SecondFactor:
 		return Step{Name: StepFactor}, true
 	}
 	off := at.rules.Credentials.SecondFactorOff && at.Return == "" // our own pages ask for one only where they need it
-	return Step{Name: StepFactor}, at.ACR != "" && have == policy.ACRPassword && at.facts.any() && !off
+	return Step{Name: StepFactor}, at.ACR != "" && have == policy.ACRPassword && at.facts.any() && !off && !skipped
 }
 
 // dueEnrolment asks to enrol a second factor, and does not let off once the days

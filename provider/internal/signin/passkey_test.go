@@ -249,3 +249,35 @@ func TestAFloodOfPasskeysLeavesNoTrailAndKeepsNobodyOut(t *testing.T) {
 		}
 	})
 }
+
+// TestAWishForAPasskeyStrandsNobody: who lost it shows a code instead, and the
+// application sees that.
+func TestAWishForAPasskeyStrandsNobody(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, named)
+	agent := h.agent(ana, good)
+	h.passkey(agent, 0)
+	seed := h.app(agent)
+	b := h.browser()
+	path := b.begin("client_id=desk&want_acr=phr")
+	path = b.post(path, "email", ana, "password", good).to
+	if got := b.post(path, "code", h.code(seed)); got.status != http.StatusUnprocessableEntity {
+		t.Fatalf("a code where a passkey is wished for: %d %s", got.status, got.to)
+	}
+	if got := b.get(path); !strings.Contains(got.body, `id="skip"`) {
+		t.Fatalf("no other way: %s", got.body)
+	}
+	path = b.post(strings.TrimSuffix(path, "factor") + "skip/factor").to
+	if !strings.HasSuffix(path, "/factor") || len(h.sessions()) != 0 {
+		t.Fatalf("the other way is no factor at all: %s", path)
+	}
+	if got := b.post(strings.TrimSuffix(path, "factor") + "skip/factor"); got.to != path {
+		t.Fatalf("put off twice: %s", got.to)
+	}
+	if got := b.post(path, "code", h.code(seed)); !strings.HasPrefix(got.to, "/oauth/authorize/") {
+		t.Fatalf("%d %s", got.status, got.to)
+	}
+	if all := h.sessions(); len(all) != 1 || all[0].ACR != policy.ACRTwoFactors {
+		t.Errorf("%+v", all)
+	}
+}
