@@ -161,6 +161,17 @@ func (w *window) addApp(name string) (seed string) {
 	return seed
 }
 
+// factor is the id of the agent's one factor of that kind.
+func (h *house) factor(email, kind string) (id string) {
+	h.t.Helper()
+	for _, f := range list(h, &store.Authenticators, "agent", h.agent(email).ID) {
+		if f.Type == kind {
+			id = f.ID
+		}
+	}
+	return id
+}
+
 func TestAnAgentLooksAfterTheirAccountInABrowser(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storetest.Bolt)
@@ -178,7 +189,7 @@ func TestAnAgentLooksAfterTheirAccountInABrowser(t *testing.T) {
 	w.says("Name of the passkey")
 	w.do(fill("name", "Work laptop"), press("passkey"))
 	w.says("The passkey was added.")
-	key := list(h, &store.Authenticators, "agent", h.agent(ana).ID)[1].ID
+	key := h.factor(ana, store.FactorPasskey)
 	w.do(chromedp.Click("li:has(#remove-"+key+") summary"), chromedp.Clear("#name-"+key), fill("name-"+key, "Old laptop"), press("rename-"+key))
 	w.says("The new name was saved.")
 	w.says("Old laptop")
@@ -218,7 +229,7 @@ func TestAnAgentLooksAfterTheirAccountInABrowser(t *testing.T) {
 
 	// Later, the passkey is the whole proof that the act asks for.
 	h.pass(10 * time.Minute)
-	app := list(h, &store.Authenticators, "agent", h.agent(ana).ID)[0].ID
+	app := h.factor(ana, store.FactorTOTP)
 	w.do(w.open("/account/factors"), press("remove-"+app))
 	w.says("Remove this authenticator app?") // the device offers the passkey to the sign-in by itself
 	w.do(press("confirm"))
@@ -242,7 +253,7 @@ func TestTheAccountNeedsNoScriptAndFitsAPhone(t *testing.T) {
 	w.says("Your recovery codes")
 	w.do(press("saved"), press("continue"))
 	w.says("The authenticator app was added.")
-	app := list(h, &store.Authenticators, "agent", h.agent(ana).ID)[0].ID
+	app := h.factor(ana, store.FactorTOTP)
 	w.do(chromedp.Click("li:has(#remove-"+app+") summary"), chromedp.Clear("#name-"+app), fill("name-"+app, "Phone"), press("rename-"+app))
 	w.says("The new name was saved.")
 	w.do(press("renew-codes"))
