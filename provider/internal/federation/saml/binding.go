@@ -24,6 +24,8 @@ type Form struct {
 	Fields [][2]string
 }
 
+func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
 func (m Message) field() string {
 	if m.answer {
 		return "SAMLResponse"
@@ -52,7 +54,7 @@ func (m Message) Redirect(relayState string, signer *Signer) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("redirect: %w", err)
 	}
-	query := m.field() + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(packed))
+	query := m.field() + "=" + url.QueryEscape(encode(packed))
 	if relayState != "" {
 		query += "&RelayState=" + url.QueryEscape(relayState)
 	}
@@ -86,7 +88,7 @@ func (s *Signer) query(query string) (string, error) {
 			return "", err
 		}
 	}
-	return query + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(signature)), nil
+	return query + "&Signature=" + url.QueryEscape(encode(signature)), nil
 }
 
 // Post is the form to post (SAML bindings, 3.5): the message with its signature
@@ -106,7 +108,7 @@ func (m Message) Post(relayState string, signer *Signer) (Form, error) {
 	if err != nil {
 		return Form{}, fmt.Errorf("post: %w", err)
 	}
-	form := Form{Action: m.Destination, Fields: [][2]string{{m.field(), base64.StdEncoding.EncodeToString(data)}}}
+	form := Form{Action: m.Destination, Fields: [][2]string{{m.field(), encode(data)}}}
 	if relayState != "" {
 		form.Fields = append(form.Fields, [2]string{"RelayState", relayState})
 	}
