@@ -297,7 +297,7 @@ func (o *OAuth) fits(tx store.Tx, a *authorizeRequest, flow *store.SignIn, at *s
 
 // stepUp asks the same agent for a stronger sign-in (RFC 9470). What is only
 // wished for, and the agent has nothing for, is not asked at every request; where
-// it is essential the sign-in offers to set a factor up.
+// it is essential there is no code for them.
 func (o *OAuth) stepUp(tx store.Tx, a *authorizeRequest, at *standing) (fit bool, err error) {
 	if !a.essential {
 		able, err := canReach(tx, at.session.AgentID, a.acr)
