@@ -1,13 +1,16 @@
 package saml
 
 import (
+	"crypto/x509"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// The corpora are made here, since their signatures are by keys of the moment: what they
-// seed are the forms, and no change of a byte may bring mallory in.
+// FuzzVerify takes any bytes. Keys are of the moment, and so no seed is authentic in
+// another process: FuzzSplice is for what is.
 
 func FuzzVerify(f *testing.F) {
 	for _, sign := range signedWays {
@@ -31,6 +34,42 @@ func FuzzVerify(f *testing.F) {
 		case "alice@idp.example", "alice@acme.example", "alice", "G-5b0f8d3c", "_5b0f8d3c":
 		default:
 			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+// FuzzSplice cuts a piece out of an authentic document and puts another in: whatever
+// it does, the document is refused or says what it said.
+func FuzzSplice(f *testing.F) {
+	var documents []string
+	var want []Assertion
+	for _, way := range []string{"assertion", "response", "both"} {
+		documents = append(documents, signedWays[way](f, plainAssertion))
+	}
+	for _, name := range []string{"Entra ID", "Okta", "Google Workspace", "Keycloak", "SimpleSAMLphp"} {
+		documents = append(documents, providers[name].sign(f, providers[name].response))
+	}
+	for _, document := range documents {
+		want = append(want, mustVerify(f, document, testExpect()))
+	}
+	for i := range documents {
+		f.Add(uint8(i), uint16(200*i), uint16(0), []byte("<!-- -->"))
+		f.Add(uint8(i), uint16(1000), uint16(40), []byte("mallory"))
+		f.Add(uint8(i), uint16(1500), uint16(0), []byte(`<saml:NameID>mallory</saml:NameID>`))
+	}
+	expect := testExpect()
+	f.Fuzz(func(t *testing.T, which uint8, at, long uint16, words []byte) {
+		i := int(which) % len(documents)
+		document := documents[i]
+		from := int(at) % len(document)
+		to := min(from+int(long), len(document))
+		got, _, err := Verify([]byte(document[:from]+string(words)+document[to:]), expect)
+		if err != nil {
+			return
+		}
+		got.ResponseID = want[i].ResponseID // unsigned, where the assertion alone is signed
+		if diff := cmp.Diff(want[i], got, cmp.Comparer((*x509.Certificate).Equal)); diff != "" {
+			t.Fatal(diff)
 		}
 	})
 }

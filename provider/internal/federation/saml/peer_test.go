@@ -74,15 +74,6 @@ func testExpect() Expect {
 	}
 }
 
-// shape is a way of writing: prefixes, where names are declared, and how it signs.
-type shape struct {
-	protocol, assertion, signature string // prefixes
-	inclusive                      string
-	declare                        string // besides, on the Response
-}
-
-var usualShape = shape{protocol: "samlp", assertion: "saml", signature: "ds"}
-
 // plainAssertion and plainResponse are as testExpect wants them. Tests replace parts of them.
 const plainAssertion = `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_assertion1" IssueInstant="2026-05-04T11:59:58Z" Version="2.0">` +
 	`<saml:Issuer>` + testIssuer + `</saml:Issuer>` +
