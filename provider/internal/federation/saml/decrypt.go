@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
 )
 
 // ciphers are the ones accepted. CBC can be altered without the key, and so is
@@ -67,7 +69,11 @@ var errDecryption = errors.New("decryption")
 // a wrong key to a bad signature of the plaintext: the certificate is public, so that
 // anybody can have any bytes decrypted, and must learn nothing about others'.
 func (c *checks) decrypted(encrypted *etree.Element, in received, expect Expect) (*etree.Element, *x509.Certificate, error) {
-	box, err := openBox(encrypted)
+	covered := encrypted
+	if in.verified != nil {
+		covered, _ = atMostOne(in.verified, nsAssertion, "EncryptedAssertion")
+	}
+	box, err := openBox(covered)
 	if err != nil { // public: it can be seen without a key
 		return nil, nil, c.refuse(CheckShape, "an EncryptedAssertion of the usual form", err.Error())
 	}
@@ -94,6 +100,7 @@ func (c *checks) decrypted(encrypted *etree.Element, in received, expect Expect)
 func (c *checks) inside(box box, encrypted *etree.Element, in received, expect Expect) (*etree.Element, *x509.Certificate, error) {
 	plaintext, err := box.open(expect.DecryptionKeys)
 	if err != nil {
+		c.decoy(expect)
 		return nil, nil, err
 	}
 	el, found, err := open(plaintext, messageLimits)
@@ -117,6 +124,22 @@ func (c *checks) inside(box box, encrypted *etree.Element, in received, expect E
 	}
 	return c.verifySignature(el, expect.IdP.Certificates, expect.Now)
 }
+
+// decoy takes the time that a plaintext with a bad signature takes, so that what did
+// not open is not told by a quicker answer. Nothing comes of it.
+func (c *checks) decoy(expect Expect) {
+	if el, _, err := open([]byte(decoyAssertion), messageLimits); err == nil {
+		_, _, _ = c.verifySignature(el, expect.IdP.Certificates, expect.Now)
+	}
+}
+
+// decoyAssertion is of the usual form and length, and signed by nobody.
+var decoyAssertion = `<saml:Assertion xmlns:saml="` + nsAssertion + `" ID="_decoy" IssueInstant="2000-01-01T00:00:00Z" Version="2.0"><saml:Issuer>urn:decoy</saml:Issuer>` +
+	`<ds:Signature xmlns:ds="` + nsSignature + `"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="` + algExclusive + `"/><ds:SignatureMethod Algorithm="` + dsig.RSASHA256SignatureMethod + `"/>` +
+	`<ds:Reference URI="#_decoy"><ds:Transforms><ds:Transform Algorithm="` + algEnveloped + `"/><ds:Transform Algorithm="` + algExclusive + `"/></ds:Transforms>` +
+	`<ds:DigestMethod Algorithm="` + digestMethods[0] + `"/><ds:DigestValue>` + strings.Repeat("A", 43) + `=</ds:DigestValue></ds:Reference></ds:SignedInfo>` +
+	`<ds:SignatureValue>` + strings.Repeat("A", 342) + `==</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>` + strings.Repeat("A", 1400) + `</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>` +
+	`<saml:AttributeStatement>` + strings.Repeat(`<saml:Attribute Name="decoy"><saml:AttributeValue>decoy</saml:AttributeValue></saml:Attribute>`, 12) + `</saml:AttributeStatement></saml:Assertion>`
 
 // box is what is encrypted, and the keys to it that are encrypted themselves.
 type box struct {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -240,4 +241,30 @@ func TestAPlaintextMayRestOnNamespacesAroundIt(t *testing.T) {
 	// As a writer does that encrypts a node in its place, and declares nothing again.
 	bare := strings.Replace(signedAlone(t), ` xmlns:saml="`+nsAssertion+`"`, "", 1)
 	mustVerify(t, inResponse(encryption{}.wrap(t, bare)), testExpect())
+}
+
+// TestFaultsOfDecryptionTakeTheSameTime is not parallel: it measures. The bounds are wide,
+// since machines are busy; what must not happen is that one fault answers at once.
+func TestFaultsOfDecryptionTakeTheSameTime(t *testing.T) {
+	documents := map[string]string{
+		"another's key":   inResponse(encryption{to: &otherSigner().Key.(*rsa.PrivateKey).PublicKey}.wrap(t, signedAlone(t))),
+		"damage":          inResponse(encryption{harm: func(k, d []byte) ([]byte, []byte) { d[200] ^= 1; return k, d }}.wrap(t, signedAlone(t))),
+		"a bad signature": inResponse(encryption{}.wrap(t, signID(t, plainAssertion, "_assertion1", signing{signer: otherSigner()}))),
+	}
+	best := map[string]time.Duration{}
+	for range 60 {
+		for name, document := range documents {
+			begin := time.Now()
+			mustRefuse(t, document, testExpect(), CheckDecryption)
+			if took := time.Since(begin); best[name] == 0 || took < best[name] {
+				best[name] = took
+			}
+		}
+	}
+	for name, took := range best {
+		if other := best["a bad signature"]; took < other*2/3 || took > other*3/2 {
+			t.Errorf("%s takes %v, a bad signature %v", name, took, other)
+		}
+	}
+	t.Log(best)
 }

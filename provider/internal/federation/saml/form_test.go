@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -94,16 +95,32 @@ func TestWhatIsHugeCostsLittle(t *testing.T) {
 		many.WriteString(strings.Repeat("x", i%3))
 		many.WriteString(`=""`)
 	}
+	scope, leaves := "", strings.Repeat("<b/>", 5500)
+	for i := range 30 {
+		scope += "<a"
+		for j := range 31 {
+			scope += fmt.Sprintf(` xmlns:p%dx%d="u"`, i, j)
+		}
+		scope += ">"
+	}
+	// A signature that somebody got for themselves, on a document that costs as much as can be:
+	// it holds for SignedInfo, and so the whole document is brought into canonical form.
+	own := signedResponse(t, plainAssertion)
+	costly := strings.Replace(own, "<samlp:Status>", "<samlp:Extensions>"+scope+leaves+strings.Repeat("</a>", 30)+"</samlp:Extensions><samlp:Status>", 1)
+	big := strings.Replace(own, "<samlp:Status>", `<samlp:Extensions xmlns:x="urn:x">`+strings.Repeat(`<x:b xmlns:c="u"/>`, 5900)+"</samlp:Extensions><samlp:Status>", 1)
+	mustRefuse(t, big, testExpect(), CheckSignature)
 	for name, document := range map[string]string{
-		"200,000 nested elements":    strings.Repeat("<a>", 200000),
-		"as deep as the size allows": strings.Repeat("<a>", MaxMessage/3),
-		"a million attributes":       "<a" + strings.Repeat(` b="c"`, 1000000) + "/>",
-		"30,000 attributes":          "<a" + many.String() + "/>",
-		"50 MB":                      "<a>" + strings.Repeat("x", 50<<20) + "</a>",
-		"as many elements as fit":    "<a>" + strings.Repeat("<b/>", MaxMessage/4-10) + "</a>",
-		"as many namespaces as fit":  "<a>" + strings.Repeat(`<b xmlns:c="urn:d">`, 30) + strings.Repeat(`<b xmlns:c="urn:d"/>`, 5000) + strings.Repeat("</b>", 30) + "</a>",
-		"as many signatures as fit":  inResponse(strings.Repeat(between(signedAssertion(t, plainAssertion), "<ds:Signature ", "</ds:Signature>"), 120)),
-		"many transforms":            inResponse(signID(t, plainAssertion, "_assertion1", signing{transforms: strings.Repeat(`<P:Transform Algorithm="`+algExclusive+`"></P:Transform>`, 3000)})),
+		"a thousand prefixes at once":     costly,
+		"a signature of another document": big,
+		"200,000 nested elements":         strings.Repeat("<a>", 200000),
+		"as deep as the size allows":      strings.Repeat("<a>", MaxMessage/3),
+		"a million attributes":            "<a" + strings.Repeat(` b="c"`, 1000000) + "/>",
+		"30,000 attributes":               "<a" + many.String() + "/>",
+		"50 MB":                           "<a>" + strings.Repeat("x", 50<<20) + "</a>",
+		"as many elements as fit":         "<a>" + strings.Repeat("<b/>", MaxMessage/4-10) + "</a>",
+		"as many namespaces as fit":       "<a>" + strings.Repeat(`<b xmlns:c="urn:d">`, 30) + strings.Repeat(`<b xmlns:c="urn:d"/>`, 5000) + strings.Repeat("</b>", 30) + "</a>",
+		"as many signatures as fit":       inResponse(strings.Repeat(between(signedAssertion(t, plainAssertion), "<ds:Signature ", "</ds:Signature>"), 120)),
+		"many transforms":                 inResponse(signID(t, plainAssertion, "_assertion1", signing{transforms: strings.Repeat(`<P:Transform Algorithm="`+algExclusive+`"></P:Transform>`, 3000)})),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats

@@ -13,12 +13,13 @@ import (
 // limits are what a document may have, counted over its bytes before a tree is made.
 type limits struct {
 	bytes, depth, elements, attributes, each int
+	prefixes                                 int  // declared and in scope at once: canonical form copies them for each element
 	comments                                 bool // outside of values; metadata is written by people
 }
 
 var (
-	messageLimits  = limits{bytes: MaxMessage, depth: 32, elements: 6000, attributes: 8000, each: 32}
-	metadataLimits = limits{bytes: MaxMetadata, depth: 32, elements: 20000, attributes: 40000, each: 64, comments: true}
+	messageLimits  = limits{bytes: MaxMessage, depth: 32, elements: 6000, attributes: 8000, each: 32, prefixes: 64}
+	metadataLimits = limits{bytes: MaxMetadata, depth: 32, elements: 20000, attributes: 40000, each: 64, prefixes: 128, comments: true}
 )
 
 // scanned is what the bytes hold, by local name, whatever the namespace.
@@ -84,6 +85,8 @@ type scanner struct {
 	limits
 	open       []xml.Name
 	texts      []textState
+	declared   []int // by each open element, whether anew or again
+	inScope    int
 	elements   int
 	attributes int
 	closed     bool
@@ -100,7 +103,9 @@ func (s *scanner) token(token xml.Token) error {
 		if len(s.open) == 0 || s.open[len(s.open)-1] != token.Name {
 			return errors.New("an end without its beginning")
 		}
-		s.open, s.texts = s.open[:len(s.open)-1], s.texts[:len(s.texts)-1]
+		last := len(s.open) - 1
+		s.inScope -= s.declared[last]
+		s.open, s.texts, s.declared = s.open[:last], s.texts[:last], s.declared[:last]
 		s.closed = len(s.open) == 0
 	case xml.CharData:
 		return s.text(token)
@@ -121,16 +126,27 @@ func (s *scanner) start(element xml.StartElement) error {
 		return errors.New("a second root")
 	}
 	s.open, s.texts = append(s.open, element.Name), append(s.texts, textState{})
+	s.declared = append(s.declared, declarations(element.Attr))
+	s.inScope += s.declared[len(s.declared)-1]
 	s.elements++
 	s.attributes += len(element.Attr)
-	if len(s.open) > s.depth || s.elements > s.limits.elements || s.attributes > s.limits.attributes || len(element.Attr) > s.each {
-		return fmt.Errorf("%w: more than depth %d, %d elements or %d attributes", errTooBig, s.depth, s.limits.elements, s.limits.attributes)
+	if len(s.open) > s.depth || s.elements > s.limits.elements || s.attributes > s.limits.attributes || len(element.Attr) > s.each || s.inScope > s.prefixes {
+		return fmt.Errorf("%w: more than depth %d, %d elements, %d attributes or %d namespaces", errTooBig, s.depth, s.limits.elements, s.limits.attributes, s.prefixes)
 	}
 	if !isName(element.Name) {
 		return errors.New("a name that is none")
 	}
 	s.names[element.Name.Local]++
 	return s.attrs(element.Attr)
+}
+
+func declarations(attrs []xml.Attr) (n int) {
+	for _, attr := range attrs {
+		if attr.Name.Space == "xmlns" || attr.Name.Space == "" && attr.Name.Local == "xmlns" {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *scanner) attrs(attrs []xml.Attr) error {

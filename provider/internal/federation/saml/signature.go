@@ -82,8 +82,13 @@ func (c *checks) verifySignature(el *etree.Element, pinned []*x509.Certificate, 
 	if keyInfo, _ := atMostOne(own, nsSignature, "KeyInfo"); keyInfo != nil {
 		own.RemoveChild(keyInfo)
 	}
+	signatureValue, _ := one(own, nsSignature, "SignatureValue")
+	raw, err := decodeText(signatureValue)
+	if err != nil {
+		return nil, nil, c.refuse(CheckSignature, "a SignatureValue", "something else")
+	}
 	for _, certificate := range usable {
-		if verified, err := verifyWith(detached, certificate, now); err == nil {
+		if verified, err := verifyWith(detached, signatureValue, raw, certificate, now); err == nil {
 			c.add(CheckSignature, true, "a signature of "+el.Tag+" by a pinned certificate", Fingerprint(certificate))
 			return verified, certificate, nil
 		}
@@ -91,23 +96,16 @@ func (c *checks) verifySignature(el *etree.Element, pinned []*x509.Certificate, 
 	return nil, nil, c.refuse(CheckSignature, "a signature of "+el.Tag+" by "+fingerprints(usable), "another's, or of other words; it names "+keyInfoPrint(sig))
 }
 
-// verifyWith lets goxmldsig verify. It is given one certificate and no KeyInfo.
-func verifyWith(el *etree.Element, certificate *x509.Certificate, now time.Time) (*etree.Element, error) {
-	el = el.Copy()
-	signatureValue, err := one(signatureOf(el), nsSignature, "SignatureValue")
-	if err != nil {
-		return nil, err
-	}
-	raw, err := decodeText(signatureValue)
-	if err != nil {
-		return nil, err
-	}
+// verifyWith lets goxmldsig verify, which leaves the element as it is. It is given one
+// certificate, no KeyInfo, and the value in the form that it knows.
+func verifyWith(el, signatureValue *etree.Element, raw []byte, certificate *x509.Certificate, now time.Time) (*etree.Element, error) {
 	if key, ok := certificate.PublicKey.(*ecdsa.PublicKey); ok {
+		var err error
 		if raw, err = toDER(raw, key); err != nil {
 			return nil, err
 		}
 	}
-	signatureValue.SetText(base64.StdEncoding.EncodeToString(raw))
+	signatureValue.SetText(encode(raw))
 	validation := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{certificate}})
 	validation.Clock = dsig.NewFakeClockAt(now)
 	verified, err := validation.Validate(el)
@@ -233,10 +231,16 @@ func transforms(reference *etree.Element) error {
 }
 
 // sequence holds an element's children to these names, in this order; one that ends
-// in "?" may be missing.
+// in "?" may be missing. Attributes with a prefix are refused: some readers take
+// x:Algorithm for Algorithm.
 func sequence(el *etree.Element, namespace string, tags ...string) error {
 	if err := container(el); err != nil {
 		return err
+	}
+	for _, part := range append(el.ChildElements(), el) {
+		if slices.ContainsFunc(part.Attr, func(a etree.Attr) bool { return a.Space != "" && a.Space != "xmlns" }) {
+			return fmt.Errorf("%s with an attribute of another namespace", part.Tag)
+		}
 	}
 	children := el.ChildElements()
 	for _, tag := range tags {

@@ -87,6 +87,7 @@ func TestASignatureThatIsNotOneIsRefused(t *testing.T) {
 		"without SignedInfo":        strings.Replace(good, between(good, "<ds:SignedInfo ", "</ds:SignedInfo>"), "", 1),
 		"without Reference":         strings.Replace(good, between(good, "<ds:Reference ", "</ds:Reference>"), "", 1),
 		"a reference to nothing":    strings.Replace(good, `URI="#_assertion1"`, `URI=""`, 1),
+		"two algorithms":            strings.Replace(good, `<ds:SignatureMethod `, `<ds:SignatureMethod ds:Algorithm="http://www.w3.org/2000/09/xmldsig#rsa-sha1" `, 1),
 		"a method with parameters":  strings.Replace(good, `rsa-sha256"></ds:SignatureMethod>`, `rsa-sha256"><ds:HMACOutputLength>1</ds:HMACOutputLength></ds:SignatureMethod>`, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
