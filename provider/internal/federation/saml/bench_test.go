@@ -46,7 +46,7 @@ func TestASignedResponseIsCheckedInThreeMilliseconds(t *testing.T) {
 		}
 		best = min(best, time.Since(begin))
 	}
-	if best > 3*time.Millisecond {
+	if best > 3*time.Millisecond*slower {
 		t.Errorf("%v", best)
 	}
 	t.Log(best)

@@ -164,7 +164,7 @@ func TestNoMutantSaysMore(t *testing.T) {
 					t.Errorf("%s:\n%s\n%s", name, diff, mutant)
 				}
 			}
-			if made < 500 {
+			if made < 400 {
 				t.Errorf("only %d mutants", made)
 			}
 			t.Logf("%d mutants, %d of them without a difference", made, same)
@@ -208,7 +208,7 @@ func mutants(t *testing.T, document string) map[string]string {
 					parent.InsertChildAt(at, child)
 				}
 			})
-			for j := range size {
+			for j := i % slower; j < size; j += slower {
 				change(fmt.Sprintf("move below %d", j), func(root, el *etree.Element) { move(el, elements(root)[j], false) })
 				change(fmt.Sprintf("move first below %d", j), func(root, el *etree.Element) { move(el, elements(root)[j], true) })
 			}

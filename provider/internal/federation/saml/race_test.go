@@ -1,0 +1,6 @@
+//go:build race
+
+package saml
+
+// slower is what the race detector costs.
+const slower = 10
