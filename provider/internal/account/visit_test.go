@@ -71,3 +71,34 @@ func TestASessionThatEndedMeanwhileIsNone(t *testing.T) {
 		}
 	})
 }
+
+func TestTheAccountOfASiteBelowAPathStaysThere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	h.apply(`sites: [{path: acme, name: Acme, agents: [{email: ` + ana + `, name: Another Ana, password: "` + better + `", roles: [agents]}]}]`)
+	h.ok(h.server.Prepare(t.Context()))
+	b := h.browser().signIn(ana)
+	got := b.get("/acme/account/profile")
+	if got.status != http.StatusSeeOther || !strings.HasPrefix(got.to, "/acme/sign-in/") {
+		t.Fatalf("the session of one site is one of the other: %d %s", got.status, got.to)
+	}
+	if got = b.post(got.to, form("email", ana, "password", better)); got.to != "/acme/account/profile" {
+		t.Fatalf("%d %s", got.status, got.to)
+	}
+	page := b.get(got.to)
+	if !page.says("Another Ana") || !page.says(`action="/acme/account/profile"`) || strings.Contains(page.body, `href="/account`) {
+		t.Errorf("%s", page.body)
+	}
+	if got := b.post("/acme/account/profile", form("csrf", b.csrf(), "name", "Mallory")); got.status != http.StatusForbidden {
+		t.Errorf("the form of the other site: %d", got.status)
+	}
+	csrf := csrfField.FindStringSubmatch(page.body)[1]
+	if got := b.post("/acme/account/profile", form("csrf", csrf, "name", "Ana the Other")); got.to != "/acme/account/profile" || h.agent(ana).Name != "Ana Silva" {
+		t.Errorf("%d %s", got.status, got.to)
+	}
+	for _, page := range pages[1:] {
+		if got := b.get("/acme" + page); strings.Contains(got.body, `"/account`) {
+			t.Errorf("%s leads out of its site", page)
+		}
+	}
+}
