@@ -190,3 +190,45 @@ func TestTheEndOfTheLastCertificateIsToldInTime(t *testing.T) {
 		}
 	}
 }
+
+// Metadata in the shape of providers in wide use, with what stands around what we need.
+func TestMetadataOfProvidersInWideUseIsRead(t *testing.T) {
+	t.Parallel()
+	der := base64.StdEncoding.EncodeToString(idpSigner().Certificate.Raw)
+	bare := `<KeyInfo xmlns="` + nsSignature + `"><X509Data><X509Certificate>` + der + `</X509Certificate></X509Data></KeyInfo>`
+	for name, document := range map[string]string{
+		"Entra ID": `<?xml version="1.0" encoding="utf-8"?><EntityDescriptor ID="_5b0f" entityID="https://sts.example/5b0f/" xmlns="` + nsMetadata + `">` +
+			`<RoleDescriptor xsi:type="fed:SecurityTokenServiceType" xmlns:xsi="` + nsInstance + `" protocolSupportEnumeration="http://docs.oasis-open.org/wsfed/federation/200706" xmlns:fed="http://docs.oasis-open.org/wsfed/federation/200706">` +
+			`<KeyDescriptor use="signing">` + bare + `</KeyDescriptor><fed:ClaimTypesOffered><auth:ClaimType Uri="http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name" xmlns:auth="http://docs.oasis-open.org/wsfed/authorization/200706"><auth:DisplayName>Name</auth:DisplayName></auth:ClaimType></fed:ClaimTypesOffered>` +
+			`<fed:PassiveRequestorEndpoint><wsa:EndpointReference xmlns:wsa="http://www.w3.org/2005/08/addressing"><wsa:Address>https://sts.example/5b0f/wsfed</wsa:Address></wsa:EndpointReference></fed:PassiveRequestorEndpoint></RoleDescriptor>` +
+			`<IDPSSODescriptor protocolSupportEnumeration="` + nsProtocol + `"><KeyDescriptor use="signing">` + bare + `</KeyDescriptor>` +
+			`<SingleLogoutService Binding="` + string(Redirect) + `" Location="https://sts.example/5b0f/saml2"/><SingleSignOnService Binding="` + string(Redirect) + `" Location="https://sts.example/5b0f/saml2"/><SingleSignOnService Binding="` + string(Post) + `" Location="https://sts.example/5b0f/saml2"/></IDPSSODescriptor></EntityDescriptor>`,
+		"Keycloak": `<md:EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:md="` + nsMetadata + `" xmlns:saml="` + nsAssertion + `" xmlns:ds="` + nsSignature + `" entityID="https://keycloak.example/realms/acme">` +
+			`<md:IDPSSODescriptor WantAuthnRequestsSigned="true" protocolSupportEnumeration="` + nsProtocol + `"><md:KeyDescriptor use="signing"><ds:KeyInfo><ds:KeyName>5b0f</ds:KeyName><ds:X509Data><ds:X509Certificate>` + der + `</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>` +
+			`<md:ArtifactResolutionService Binding="urn:oasis:names:tc:SAML:2.0:bindings:SOAP" Location="https://keycloak.example/resolve" index="0"/><md:SingleLogoutService Binding="` + string(Post) + `" Location="https://keycloak.example/saml"/>` +
+			`<md:NameIDFormat>urn:oasis:names:tc:SAML:2.0:nameid-format:persistent</md:NameIDFormat><md:SingleSignOnService Binding="` + string(Post) + `" Location="https://keycloak.example/saml"/><md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:SOAP" Location="https://keycloak.example/saml"/></md:IDPSSODescriptor></md:EntityDescriptor>`,
+		"Shibboleth": `<?xml version="1.0" encoding="UTF-8"?>
+<!--
+     This is example metadata only. Do *NOT* supply it as is without review.
+-->
+<EntityDescriptor xmlns="` + nsMetadata + `" xmlns:ds="` + nsSignature + `" xmlns:shibmd="urn:mace:shibboleth:metadata:1.0" xmlns:xml="http://www.w3.org/XML/1998/namespace" xmlns:mdui="urn:oasis:names:tc:SAML:metadata:ui" entityID="https://shib.example/idp/shibboleth">
+  <IDPSSODescriptor protocolSupportEnumeration="` + nsProtocol + ` urn:oasis:names:tc:SAML:1.1:protocol urn:mace:shibboleth:1.0">
+    <Extensions><shibmd:Scope regexp="false">shib.example</shibmd:Scope><mdui:UIInfo><mdui:DisplayName xml:lang="en">Übung &amp; Co</mdui:DisplayName></mdui:UIInfo></Extensions>
+    <!-- First signing certificate is BackChannel, the Second is FrontChannel-->
+    <KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>
+` + der + `
+    </ds:X509Certificate></ds:X509Data></ds:KeyInfo></KeyDescriptor>
+    <SingleSignOnService Binding="urn:mace:shibboleth:1.0:profiles:AuthnRequest" Location="https://shib.example/idp/profile/Shibboleth/SSO"/>
+    <SingleSignOnService Binding="` + string(Redirect) + `" Location="https://shib.example/idp/profile/SAML2/Redirect/SSO"/>
+  </IDPSSODescriptor>
+  <AttributeAuthorityDescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:1.1:protocol"><AttributeService Binding="urn:oasis:names:tc:SAML:1.0:bindings:SOAP-binding" Location="https://shib.example:8443/idp"/></AttributeAuthorityDescriptor>
+  <Organization><OrganizationName xml:lang="en">x</OrganizationName><OrganizationDisplayName xml:lang="en">x</OrganizationDisplayName><OrganizationURL xml:lang="en">https://shib.example</OrganizationURL></Organization>
+  <ContactPerson contactType="technical"><GivenName>x</GivenName><EmailAddress>mailto:x@shib.example</EmailAddress></ContactPerson>
+</EntityDescriptor>`,
+	} {
+		got, list, err := ParseMetadata([]byte(document), MetadataOptions{Now: testNow})
+		if err != nil || len(got.Certificates) != 1 || len(got.SSO) == 0 {
+			t.Errorf("%s: %v %+v", name, err, failed(list))
+		}
+	}
+}

@@ -3,4 +3,4 @@
 package saml
 
 // slower is what the race detector costs.
-const slower = 10
+const slower = 8

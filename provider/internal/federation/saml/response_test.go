@@ -249,3 +249,17 @@ func TestAnotherAudienceBesidesUsIsNoMatter(t *testing.T) {
 		mustVerify(t, signedAssertion(t, strings.Replace(plainAssertion, testAudience, strings.TrimPrefix(audiences, "<saml:Audience>"), 1)), testExpect())
 	}
 }
+
+func TestTheOutsideCanBeLookedAtAndProvesNothing(t *testing.T) {
+	t.Parallel()
+	got, err := Look([]byte(inResponse(plainAssertion)))
+	want := Claimed{ID: "_response1", InResponseTo: testRequest, Issuer: testIssuer, Destination: testACS}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	for _, document := range []string{"", "<a/>", "<!DOCTYPE x>" + inResponse(""), strings.Repeat("<a>", MaxMessage), strings.Replace(inResponse(""), "_request1", strings.Repeat("x", 2000), 1)} {
+		if got, err := Look([]byte(document)); err == nil || got != (Claimed{}) {
+			t.Errorf("accepted %.40q: %+v", document, got)
+		}
+	}
+}

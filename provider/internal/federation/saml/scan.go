@@ -159,7 +159,7 @@ func (s *scanner) attrs(attrs []xml.Attr) error {
 				return errors.New("an attribute twice")
 			}
 		}
-		if attr.Name.Space == "xmlns" && (attr.Value == "" || attr.Name.Local == "xml" || attr.Name.Local == "xmlns") {
+		if attr.Name.Space == "xmlns" && !declarable(attr.Name.Local, attr.Value) {
 			return errors.New("a namespace prefix that may not be declared so")
 		}
 		if strings.EqualFold(attr.Name.Local, "id") && (attr.Name.Space == "" || attr.Name.Space == "xml") {
@@ -170,6 +170,12 @@ func (s *scanner) attrs(attrs []xml.Attr) error {
 		}
 	}
 	return nil
+}
+
+// declarable: of the prefixes that XML keeps for itself, xml may be declared as what it is.
+func declarable(prefix, namespace string) bool {
+	const itself = "http://www.w3.org/XML/1998/namespace"
+	return namespace != "" && prefix != "xmlns" && (prefix == "xml") == (namespace == itself)
 }
 
 func (s *scanner) text(text xml.CharData) error {
