@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -237,7 +238,7 @@ func (b box) open(keys []*rsa.PrivateKey) ([]byte, error) {
 			if tries++; tries > maxDecryptions {
 				return nil, errDecryption
 			}
-			secret, err := ours.Decrypt(rand.Reader, theirs.data, &theirs.options)
+			secret, err := ours.Decrypt(rand.Reader, inRange(theirs.data, ours), &theirs.options)
 			if err != nil || len(secret) != size {
 				secret = make([]byte, size)
 				rand.Read(secret)
@@ -248,6 +249,17 @@ func (b box) open(keys []*rsa.PrivateKey) ([]byte, error) {
 		}
 	}
 	return nil, errDecryption
+}
+
+// inRange puts another number in place of what cannot be a ciphertext of our key, which
+// would be refused before any work was done.
+func inRange(data []byte, key *rsa.PrivateKey) []byte {
+	if len(data) == key.Size() && new(big.Int).SetBytes(data).Cmp(key.N) < 0 {
+		return data
+	}
+	other := make([]byte, key.Size())
+	other[len(other)-1] = 2
+	return other
 }
 
 func (b box) decrypt(secret []byte) ([]byte, error) {

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -247,9 +248,11 @@ func TestAPlaintextMayRestOnNamespacesAroundIt(t *testing.T) {
 // since machines are busy; what must not happen is that one fault answers at once.
 func TestFaultsOfDecryptionTakeTheSameTime(t *testing.T) {
 	documents := map[string]string{
-		"another's key":   inResponse(encryption{to: &otherSigner().Key.(*rsa.PrivateKey).PublicKey}.wrap(t, signedAlone(t))),
-		"damage":          inResponse(encryption{harm: func(k, d []byte) ([]byte, []byte) { d[200] ^= 1; return k, d }}.wrap(t, signedAlone(t))),
-		"a bad signature": inResponse(encryption{}.wrap(t, signID(t, plainAssertion, "_assertion1", signing{signer: otherSigner()}))),
+		"another's key":    inResponse(encryption{to: &otherSigner().Key.(*rsa.PrivateKey).PublicKey}.wrap(t, signedAlone(t))),
+		"damage":           inResponse(encryption{harm: func(k, d []byte) ([]byte, []byte) { d[200] ^= 1; return k, d }}.wrap(t, signedAlone(t))),
+		"a number too big": inResponse(encryption{harm: func(k, d []byte) ([]byte, []byte) { return bytes.Repeat([]byte{255}, len(k)), d }}.wrap(t, signedAlone(t))),
+		"a short key":      inResponse(encryption{harm: func(k, d []byte) ([]byte, []byte) { return k[:100], d }}.wrap(t, signedAlone(t))),
+		"a bad signature":  inResponse(encryption{}.wrap(t, signID(t, plainAssertion, "_assertion1", signing{signer: otherSigner()}))),
 	}
 	best := map[string]time.Duration{}
 	for range 60 {
