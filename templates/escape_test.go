@@ -130,7 +130,7 @@ func TestFormsGoToThisHostOnly(t *testing.T) {
 	for _, action := range []string{"javascript:alert(1)", "//evil.example/", `/\evil.example`, "/\t/evil.example", "https://evil.example/", "form", "data:text/html,x", "/a b", "/a\r\nb"} {
 		for _, page := range []Page{SignInPage{Action: action}, ConsentPage{Action: action}, SignOutPage{Action: action}, SetUpPage{Action: action},
 			SignInPage{PasskeyURL: action}, CodePage{PasskeyAction: action}, EnrolPage{SkipAction: action}, PasskeyPage{OptionsURL: action}, RecoveryCodesPage{Action: action},
-			NewPasswordPage{CheckURL: action}, ForgotPage{Action: action}, SessionsFullPage{Action: action}, BreakGlassPage{Action: action}, AccountProfilePage{Action: action},
+			NewPasswordPage{CheckURL: action}, ForgotPage{Action: action}, SessionsFullPage{Action: action}, BreakGlassPage{Action: action}, AccountBreakGlassPage{Action: action}, AccountProfilePage{Action: action},
 			AccountPasswordPage{CheckURL: action}, AccountFactorsPage{ForgetAllAction: action}, AccountSessionsPage{EndOthersAction: action}, AccountAppsPage{RevokeAction: action}, ConfirmPage{Action: action},
 		} {
 			var b bytes.Buffer

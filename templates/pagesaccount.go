@@ -28,6 +28,7 @@ type AccountPage struct {
 	Sessions        int // with this one
 	Apps            int
 	Activity        []ActivityLine // the latest few
+	BreakGlassURL   string         // for administrators; empty: not offered
 }
 
 // AccountProfilePage shows and changes the agent's names.
@@ -55,6 +56,17 @@ type AccountPasswordPage struct {
 	NeedsCurrent bool
 	NotBefore    time.Time // no change before: there were too many today; zero: now
 	Ends         int       // other sessions that end with a change
+}
+
+// AccountBreakGlassPage lifts a control for a colleague who is shut out, or puts
+// back what is lifted. Fields: control, act (lift or end); buttons: continue, end.
+type AccountBreakGlassPage struct {
+	AccountFrame
+	Action   string
+	Controls []string  // second_factor, allowlist, single_sign_on
+	Minutes  int       // for how long
+	Lifted   string    // what is lifted now; empty: nothing
+	Until    time.Time // and until when
 }
 
 // AccountFactorsPage is what stands beside the password. Every row has forms of
@@ -178,6 +190,8 @@ func (AccountAppsPage) file() string     { return "account_apps" }
 func (AccountActivityPage) file() string { return "account_activity" }
 func (ConfirmPage) file() string         { return "confirm" }
 
+func (AccountBreakGlassPage) file() string { return "account_break_glass" }
+
 func (p AccountProfilePage) check() error  { return local(p.Action) }
 func (p AccountPasswordPage) check() error { return local(p.Action, p.CheckURL) }
 func (p AccountFactorsPage) check() error {
@@ -186,6 +200,8 @@ func (p AccountFactorsPage) check() error {
 func (p AccountSessionsPage) check() error { return local(p.EndAction, p.EndOthersAction) }
 func (p AccountAppsPage) check() error     { return local(p.RevokeAction) }
 func (p ConfirmPage) check() error         { return local(p.Action) }
+
+func (p AccountBreakGlassPage) check() error { return local(p.Action) }
 
 // Fields is the part of the page that the fields for a new password show.
 func (p AccountPasswordPage) Fields() any {

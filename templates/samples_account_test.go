@@ -125,7 +125,7 @@ func accountSamples(locale string) map[string]Page {
 	wide.TOTPs = []FactorLine{{"t1", longName, day1, day2, false, false}, {"t2", "عملي", day1, day2, false, false}}
 	return map[string]Page{
 		"account_factors_long":      wide,
-		"account":                   AccountPage{AccountFrame: at("/account"), HasPassword: true, PasswordChanged: day2, PasswordDays: 3, TOTPs: 1, Passkeys: 2, CodesLeft: 8, Devices: 2, Sessions: 4, Apps: 2, Activity: events[:3]},
+		"account":                   AccountPage{AccountFrame: at("/account"), HasPassword: true, PasswordChanged: day2, PasswordDays: 3, TOTPs: 1, Passkeys: 2, CodesLeft: 8, Devices: 2, Sessions: 4, Apps: 2, Activity: events[:3], BreakGlassURL: "/account/break-glass"},
 		"account_new":               AccountPage{AccountFrame: bare, Sessions: 1},
 		"account_expired":           AccountPage{AccountFrame: told(at("/account"), "", "changed_meanwhile"), HasPassword: true, PasswordChanged: day1, PasswordExpired: true, Sessions: 1, Activity: events[4:]},
 		"account_profile":           AccountProfilePage{AccountFrame: told(at("/account/profile"), "profile_saved", ""), Action: "/account/profile", Name: "Raj Patel", GivenName: "Raj", FamilyName: "Patel", Roles: []string{"Agent", "Supervisor"}, Departments: []string{"Billing"}},
@@ -135,6 +135,8 @@ func accountSamples(locale string) map[string]Page {
 		"account_password_problems": AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", HasPassword: true, Changed: day2, Rules: rules(RuleFailed, RuleOK, RuleOK, RuleOK, RuleOK, RuleFailed), CheckURL: "/account/password/check", NeedsCurrent: true, Problems: []string{"current_missing"}},
 		"account_password_wait":     AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", HasPassword: true, Changed: day3, NotBefore: day3.AddDate(0, 0, 1)},
 		"account_password_first":    AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", Rules: rules(), CheckURL: "/account/password/check"},
+		"account_break_glass":       AccountBreakGlassPage{AccountFrame: at("/account/break-glass"), Action: "/account/break-glass", Controls: []string{"second_factor", "allowlist", "single_sign_on"}, Minutes: 15},
+		"account_break_glass_on":    AccountBreakGlassPage{AccountFrame: told(at("/account/break-glass"), "glass_lifted", ""), Action: "/account/break-glass", Lifted: "allowlist", Until: day3},
 		"account_factors":           factors,
 		"account_factors_none":      none,
 		"account_sessions":          AccountSessionsPage{AccountFrame: told(at("/account/sessions"), "session_ended", ""), Sessions: sessions, EndAction: "/account/sessions/end", EndOthersAction: "/account/sessions/end-others"},

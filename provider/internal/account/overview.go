@@ -16,6 +16,9 @@ func (x *Account) overview(w http.ResponseWriter, r *http.Request) error {
 			AccountFrame: x.frame(r, v), HasPassword: v.Agent.PasswordHash != "", PasswordChanged: v.Agent.PasswordChanged,
 			TOTPs: v.held.TOTP, Passkeys: v.held.Passkeys, CodesLeft: v.held.Codes,
 		}
+		if v.administers() {
+			page.BreakGlassURL = v.site.Base() + pathBreakGlass
+		}
 		var age policy.PasswordState
 		age, page.PasswordDays = v.passwordAge()
 		page.PasswordExpired = age == policy.PasswordExpired

@@ -90,7 +90,8 @@ func TestADraftIsForWhoTypedIt(t *testing.T) {
 	if got := thief.get("/account/profile"); got.says("Benjamin") || !got.says("Ana Silva") {
 		t.Error("somebody else sees it")
 	}
-	if b.through(got, ben, good); !b.get("/account/profile").says("Benjamin the Third") || h.agent(ben).Name != "Ben Okafor" {
+	b.through(got, ben, good)
+	if page := b.get("/account/profile"); !page.says("Benjamin the Third") || !page.says("nothing is saved yet") || h.agent(ben).Name != "Ben Okafor" {
 		t.Error("what was typed is lost, or saved by itself")
 	}
 	if got := b.post("/account/profile", form("csrf", b.csrf(), "name", "Ben the Third")); got.status != http.StatusSeeOther {
