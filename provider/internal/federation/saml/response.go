@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/beevik/etree"
 )
@@ -147,7 +148,7 @@ func (c *checks) envelope(in received, expect Expect) error {
 	if err != nil {
 		return c.refuse(CheckShape, "a Status", err.Error())
 	}
-	if !c.add(CheckStatus, codes[0] == StatusSuccess, StatusSuccess, fmt.Sprint(codes)) {
+	if !c.add(CheckStatus, codes[0] == StatusSuccess, StatusSuccess, strings.Join(codes, " ")+statusMessage(status)) {
 		return &Refused{Check: *c.failed, Status: codes}
 	}
 	if issuer, err := atMostOne(el, nsAssertion, "Issuer"); err != nil || signed || issuer != nil {
@@ -189,6 +190,16 @@ func (c *checks) issued(el *etree.Element, expect Expect) {
 	oldest, newest := expect.Now.Add(-expect.MaxAge-expect.Skew), expect.Now.Add(expect.Skew)
 	ok := err == nil && !at.IsZero() && !at.After(newest) && at.After(oldest)
 	c.add(CheckClock, ok, el.Tag+" issued after "+stamp(oldest)+" and not after "+stamp(newest), value(el, "IssueInstant"))
+}
+
+// statusMessage is what the provider says to administrators.
+func statusMessage(status *etree.Element) string {
+	el, err := atMostOne(status, nsProtocol, "StatusMessage")
+	if err != nil || el == nil {
+		return ""
+	}
+	words, _ := text(el)
+	return ": " + strings.TrimSpace(words)
 }
 
 // assertionOf finds the assertion in bytes that are signed.

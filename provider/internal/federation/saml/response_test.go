@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"strings"
@@ -175,7 +176,7 @@ func TestARefusalOfTheProvidersNamesItsStatus(t *testing.T) {
 	for _, document := range []string{failure, signID(t, failure, "_response1", signing{})} {
 		_, _, err := Verify([]byte(document), testExpect())
 		var refused *Refused
-		if !errors.As(err, &refused) || len(refused.Status) != 2 || refused.Status[1] != "urn:oasis:names:tc:SAML:2.0:status:NoPassive" {
+		if !errors.As(err, &refused) || len(refused.Status) != 2 || refused.Status[1] != "urn:oasis:names:tc:SAML:2.0:status:NoPassive" || !strings.HasSuffix(refused.Got, "NoPassive: no") {
 			t.Errorf("%v %+v", err, refused)
 		}
 	}
@@ -262,4 +263,27 @@ func TestTheOutsideCanBeLookedAtAndProvesNothing(t *testing.T) {
 			t.Errorf("accepted %.40q: %+v", document, got)
 		}
 	}
+}
+
+func TestARefusalRepeatsNothingOfTheMessage(t *testing.T) {
+	t.Parallel()
+	_, _, err := Verify([]byte(signedAssertion(t, strings.Replace(plainAssertion, testAudience, "https://canary.example/", 1))), testExpect())
+	if err == nil || err.Error() != `saml: refused by the check "audience"` {
+		t.Error(err)
+	}
+}
+
+func TestAKeyOfOursSignsAndDecrypts(t *testing.T) {
+	t.Parallel()
+	key, err := NewKey()
+	if err != nil || key.N.BitLen() != KeyBits {
+		t.Fatal(err)
+	}
+	certificate, err := NewCertificate(key, "id.example", testNow, testNow.AddDate(10, 0, 0))
+	if err != nil || certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) != nil {
+		t.Fatal(err)
+	}
+	expect := testExpect()
+	expect.DecryptionKeys = []*rsa.PrivateKey{key}
+	mustVerify(t, inResponse(encryption{to: &key.PublicKey}.wrap(t, signedAlone(t))), expect)
 }

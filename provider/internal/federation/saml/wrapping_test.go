@@ -272,3 +272,52 @@ func elements(el *etree.Element) []*etree.Element {
 	}
 	return list
 }
+
+func TestNoMutantOfWhatIsEncryptedOrOfLogoutOrMetadataSaysMore(t *testing.T) {
+	t.Parallel()
+	message, err := logoutRequest(t).XML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata := strings.Replace(strings.Replace(idpMetadata(), "<!-- made by hand -->", "", 1), "<!-- keys -->", "", 1)
+	options := MetadataOptions{Certificates: []*x509.Certificate{idpSigner().Certificate}, Now: testNow}
+	for name, c := range map[string]struct {
+		document string
+		read     func(string) (any, error)
+	}{
+		"encrypted": {inResponse(encryption{}.wrap(t, signedAlone(t))), func(document string) (any, error) {
+			got, _, err := Verify([]byte(document), testExpect())
+			got.ResponseID = ""
+			return got, err
+		}},
+		"encrypted by CBC, and signed": {signID(t, inResponse(encryption{cipher: algCBC256}.wrap(t, plainAssertion)), "_response1", signing{}), func(document string) (any, error) {
+			got, _, err := Verify([]byte(document), testExpect())
+			return got, err
+		}},
+		"logout": {signID(t, string(message), value(mustParse(t, string(message)), "ID"), signing{}), func(document string) (any, error) {
+			got, _, err := VerifyLogoutRequest(Incoming{XML: []byte(document)}, testLogout())
+			return got, err
+		}},
+		"metadata": {strings.Replace(metadata, "<md:Extensions>", signing{}.over(t, metadata, "_metadata1")+"<md:Extensions>", 1), func(document string) (any, error) {
+			got, _, err := ParseMetadata([]byte(document), options)
+			return got, err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, err := c.read(c.document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, mutant := range mutants(t, c.document) {
+				got, err := c.read(mutant)
+				if err != nil {
+					continue
+				}
+				if diff := cmp.Diff(want, got, cmp.Comparer((*x509.Certificate).Equal)); diff != "" {
+					t.Errorf("%s:\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
