@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -31,16 +29,15 @@ func (t *tx) commit() error {
 	if len(t.writes.Keys) == 0 {
 		return t.commitReads()
 	}
-	batch, id := t.batch(), outcomeID(t.now)
-	batch.Queue(markOutcome, id)
-	batch.Queue("commit")
+	b, id := t.batch(), outcomeID(t.now)
+	b.queue(markOutcome, id)
+	b.queue("commit")
 	// Sent is sent: from here on the caller's giving up no longer counts.
 	ctx := context.WithoutCancel(t.ctx)
 	t.ctx = ctx
-	statements := batch.Len() // send puts more before them, and reads their answers
-	err := t.send(ctx, batch, func(r pgx.BatchResults) error {
-		for range statements {
-			if _, err := r.Exec(); err != nil {
+	err := t.send(ctx, b, func(r *results) error {
+		for range b.statements {
+			if _, err := r.exec(); err != nil {
 				return err
 			}
 		}
@@ -58,12 +55,12 @@ func (t *tx) commitReads() error {
 	if t.conn == nil {
 		return nil
 	}
-	batch := &pgx.Batch{}
-	batch.Queue("commit")
-	return t.send(t.ctx, batch, func(r pgx.BatchResults) error { _, err := r.Exec(); return err })
+	var b batch
+	b.queue("commit")
+	return t.send(t.ctx, &b, done)
 }
 
-func (t *tx) batch() *pgx.Batch {
+func (t *tx) batch() *batch {
 	var puts, gone struct{ kinds, keys [][]byte }
 	var frames [][]byte
 	var expires []int64
@@ -77,12 +74,12 @@ func (t *tx) batch() *pgx.Batch {
 		puts.kinds, puts.keys, frames = append(puts.kinds, kind), append(puts.keys, key), append(frames, w.Frame)
 		expires = append(expires, millis(w.Expires))
 	}
-	b := &pgx.Batch{}
+	b := &batch{}
 	if len(puts.keys) > 0 {
-		b.Queue(upsert, []byte(t.site), puts.kinds, puts.keys, frames, expires)
+		b.queue(upsert, []byte(t.site), puts.kinds, puts.keys, frames, expires)
 	}
 	if len(gone.keys) > 0 {
-		b.Queue(remove, []byte(t.site), gone.kinds, gone.keys)
+		b.queue(remove, []byte(t.site), gone.kinds, gone.keys)
 	}
 	return b
 }
@@ -109,9 +106,10 @@ func (s *Store) resolve(ctx context.Context, id []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, resolveFor)
 	defer cancel()
 	for {
-		tag, err := s.pool.Exec(ctx, claimOutcome, id)
+		var claimed int64
+		err := s.pool.do(ctx, claimOutcome, []any{id}, changed(&claimed))
 		switch {
-		case err == nil && tag.RowsAffected() == 0:
+		case err == nil && claimed == 0:
 			return nil // it did
 		case err == nil:
 			return errAgain // it did not and will not: run again
@@ -135,7 +133,8 @@ func (s *Store) forgetOutcomes(ctx context.Context) {
 		case <-tick.C:
 		}
 		before := outcomeID(s.now().Add(-outcomesLive))
-		_, _ = s.pool.Exec(ctx, `delete from chatelaine_outcomes where id in
-			(select id from chatelaine_outcomes where id < $1 order by id limit $2)`, before, outcomesBatch)
+		_ = s.pool.do(ctx, `delete from chatelaine_outcomes where id in
+			(select id from chatelaine_outcomes where id < $1 order by id limit $2)`, []any{before, outcomesBatch}, done)
+		s.pool.tidyUp()
 	}
 }

@@ -1,10 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -27,11 +26,15 @@ func (s *Store) Dump(ctx context.Context, fn func(store.Record) error) error {
 	site, kind, key := []byte{}, []byte{}, []byte{}
 	for {
 		var page []store.Record
-		batch := &pgx.Batch{}
-		batch.Queue(dumpPage, site, kind, key, fullPage)
-		if err := t.send(ctx, batch, func(r pgx.BatchResults) (err error) {
-			page, err = readRecords(r)
-			return err
+		var b batch
+		b.queue(dumpPage, site, kind, key, fullPage)
+		if err := t.send(ctx, &b, func(r *results) error {
+			return r.rows(func(columns [][]byte) error {
+				page = append(page, store.Record{
+					Site: string(columns[0]), Kind: store.Kind(columns[1]), Key: bytes.Clone(columns[2]), Value: bytes.Clone(columns[3]),
+				})
+				return nil
+			})
 		}); err != nil {
 			return err
 		}
@@ -48,24 +51,6 @@ func (s *Store) Dump(ctx context.Context, fn func(store.Record) error) error {
 			return nil
 		}
 	}
-}
-
-func readRecords(results pgx.BatchResults) (page []store.Record, err error) {
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var site, kind []byte
-		var r store.Record
-		if err := rows.Scan(&site, &kind, &r.Key, &r.Value); err != nil {
-			return nil, err
-		}
-		r.Site, r.Kind = string(site), store.Kind(kind)
-		page = append(page, r)
-	}
-	return page, rows.Err()
 }
 
 // Load writes records of any sites in one commit.
@@ -85,7 +70,7 @@ func (s *Store) Load(ctx context.Context, records []store.Record) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*callTimeout)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, loadAll, sites, kinds, keys, frames, expires); err != nil {
+	if err := s.pool.do(ctx, loadAll, []any{sites, kinds, keys, frames, expires}, done); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -100,13 +85,19 @@ func millis(at time.Time) int64 {
 
 // Check verifies every record; the pages beneath are the server's to check.
 func (s *Store) Check(ctx context.Context, progress func(done, total int64)) error {
-	var done, total int64
-	if err := s.pool.QueryRow(ctx, "select count(*) from chatelaine_records").Scan(&total); err != nil {
+	var read, total int64
+	err := s.pool.do(ctx, "select count(*) from chatelaine_records", nil, func(r *results) error {
+		return r.rows(func(columns [][]byte) (err error) {
+			total, err = number(columns[0])
+			return err
+		})
+	})
+	if err != nil {
 		return unavailable(err)
 	}
 	return s.Dump(ctx, func(store.Record) error {
-		if done++; progress != nil {
-			progress(done, max(done, total))
+		if read++; progress != nil {
+			progress(read, max(read, total))
 		}
 		return nil
 	})

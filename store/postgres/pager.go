@@ -1,7 +1,7 @@
 package postgres
 
 import (
-	"github.com/jackc/pgx/v5"
+	"bytes"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -43,17 +43,9 @@ func (p *pager) read() (*store.Item, error) {
 }
 
 func (p *pager) fetch() error {
-	to := p.to
-	if to == nil {
-		to = []byte{}
-	}
-	next := p.next
-	if next == nil {
-		next = []byte{}
-	}
-	batch := &pgx.Batch{}
-	batch.Queue(selectPage, []byte(p.t.site), []byte(p.kind), next, to, p.size)
-	if err := p.t.send(p.t.ctx, batch, p.take); err != nil {
+	var b batch
+	b.queue(selectPage, []byte(p.t.site), []byte(p.kind), p.next, p.to, p.size)
+	if err := p.t.send(p.t.ctx, &b, p.take); err != nil {
 		return err
 	}
 	p.ended = len(p.items) < p.size
@@ -65,20 +57,11 @@ func (p *pager) fetch() error {
 }
 
 // take reads the page's rows; each Value is still a frame.
-func (p *pager) take(r pgx.BatchResults) error {
-	rows, err := r.Query()
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var item store.Item
-		if err := rows.Scan(&item.Key, &item.Value); err != nil {
-			return err
-		}
-		p.items = append(p.items, item)
-	}
-	return rows.Err()
+func (p *pager) take(r *results) error {
+	return r.rows(func(columns [][]byte) error {
+		p.items = append(p.items, store.Item{Key: bytes.Clone(columns[0]), Value: bytes.Clone(columns[1])})
+		return nil
+	})
 }
 
 func (p *pager) verify() (err error) {

@@ -5,7 +5,7 @@
 // It is the only importer of pgx. It keeps no state in a session (no named
 // statements, no LISTEN, no session locks, settings only with SET LOCAL), so
 // that a pooler in transaction mode may stand between. Statements go unnamed
-// through the extended protocol (QueryExecModeExec): planning them each time
+// through the extended protocol: planning them each time
 // costs some 50 µs, and a named statement would be looked for on the wrong
 // server connection behind an older pooler.
 package postgres
@@ -17,9 +17,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
@@ -35,7 +32,7 @@ type Options struct {
 
 // Store is the engine.
 type Store struct {
-	pool *pgxpool.Pool
+	pool *pool
 	now  func() time.Time
 	turn chan struct{} // held by one Update that lost too often
 	stop context.CancelFunc
@@ -43,7 +40,6 @@ type Store struct {
 }
 
 const (
-	maxConns       = 16
 	connectTimeout = 3 * time.Second
 	// callTimeout bounds one exchange with the server, the wait for a free
 	// connection included; the server gives up on a statement a little earlier.
@@ -57,25 +53,17 @@ const (
 // Open connects, makes or upgrades the schema, and refuses a server that may
 // forget what it acknowledged.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	config.ConnConfig.ConnectTimeout = connectTimeout
-	config.MaxConns = max(config.MaxConns, maxConns)
-	config.HealthCheckPeriod = 5 * time.Second
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := newPool(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	s := &Store{pool: pool, now: o.Now, turn: make(chan struct{}, 1)}
 	if err := s.prepare(ctx, o); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("database %s: %w", config.ConnConfig.Host, err)
+		return nil, fmt.Errorf("database %s: %w", pool.host, err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,11 @@ import (
 	"github.com/chatelaine-id/chatelaine/store/postgres"
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
+
+func TestMain(m *testing.M) {
+	postgres.Server = storetest.Postgres
+	os.Exit(m.Run())
+}
 
 // database makes one more empty database on the server and returns its URL.
 func database(t testing.TB, server string, n int64) string {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -28,35 +26,46 @@ const schemaLock = 0x63686174
 func (s *Store) makeSchema(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(schemaLock)); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "create table if not exists chatelaine_schema (version int not null)"); err != nil {
-			return err
-		}
-		var version int
-		err := tx.QueryRow(ctx, "select coalesce(max(version), 0) from chatelaine_schema").Scan(&version)
-		switch {
-		case err != nil:
-			return err
-		case version > len(schema):
-			return fmt.Errorf("a newer version of chatelaine wrote it (schema %d, this one knows %d)", version, len(schema))
-		}
-		for v := version; v < len(schema); v++ {
-			if _, err := tx.Exec(ctx, schema[v], pgx.QueryExecModeSimpleProtocol); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, "insert into chatelaine_schema values ($1)", v+1); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	c, err := s.pool.acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("its schema: %w", unavailable(err))
+	}
+	defer c.release() // which ends a connection whose transaction is open, and that with it
+	err = c.upgrade(ctx)
 	if err != nil {
 		return fmt.Errorf("its schema: %w", unavailable(err))
 	}
 	return nil
+}
+
+// upgrade leads the schema to the newest version, in one transaction.
+func (c *conn) upgrade(ctx context.Context) error {
+	for _, sql := range []string{
+		"begin", fmt.Sprintf("select pg_advisory_xact_lock(%d)", schemaLock), "create table if not exists chatelaine_schema (version int not null)",
+	} {
+		if err := c.Exec(ctx, sql).Close(); err != nil {
+			return err
+		}
+	}
+	var version int64
+	err := c.do(ctx, "select coalesce(max(version), 0) from chatelaine_schema", nil, func(r *results) error {
+		return r.rows(func(columns [][]byte) (err error) {
+			version, err = number(columns[0])
+			return err
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case version > int64(len(schema)):
+		return fmt.Errorf("a newer version of chatelaine wrote it (schema %d, this one knows %d)", version, len(schema))
+	}
+	for v := int(version); v < len(schema); v++ {
+		if err := c.Exec(ctx, fmt.Sprintf("%s; insert into chatelaine_schema values (%d)", schema[v], v+1)).Close(); err != nil {
+			return err
+		}
+	}
+	return c.Exec(ctx, "commit").Close()
 }
 
 // ErrAsync says that the server may lose what it acknowledged.
@@ -68,9 +77,15 @@ func (s *Store) checkDurability(ctx context.Context, allowAsync bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var commit, names, fsync string
-	var standbys int
-	err := s.pool.QueryRow(ctx, `select current_setting('synchronous_commit'), current_setting('synchronous_standby_names', true),
-		current_setting('fsync'), (select count(*) from pg_stat_replication)`).Scan(&commit, &names, &fsync, &standbys)
+	var standbys int64
+	err := s.pool.do(ctx, `select current_setting('synchronous_commit'), current_setting('synchronous_standby_names', true),
+		current_setting('fsync'), (select count(*) from pg_stat_replication)`, nil, func(r *results) error {
+		return r.rows(func(columns [][]byte) (err error) {
+			commit, names, fsync = string(columns[0]), string(columns[1]), string(columns[2])
+			standbys, err = number(columns[3])
+			return err
+		})
+	})
 	switch {
 	case err != nil:
 		return unavailable(err)

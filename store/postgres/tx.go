@@ -8,9 +8,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/internal/overlay"
@@ -22,7 +20,7 @@ import (
 type tx struct {
 	s        *Store
 	ctx      context.Context
-	conn     *pgxpool.Conn // nil until the first read
+	conn     *conn // nil until the first read
 	site     string
 	now      time.Time
 	writes   *overlay.Overlay // nil in a View
@@ -54,38 +52,39 @@ func (t *tx) end() {
 	}
 	conn := t.conn
 	t.conn = nil
-	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
+	if !conn.IsClosed() && conn.TxStatus() != 'I' {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), callTimeout)
 		defer cancel()
-		_, _ = conn.Exec(ctx, "rollback")
+		_ = conn.do(ctx, "rollback", nil, done)
 	}
-	conn.Release()
+	conn.release()
 }
 
 // send runs the statements in one exchange, beginning the transaction first if
 // that has not been done; read takes the answers.
-func (t *tx) send(ctx context.Context, batch *pgx.Batch, read func(pgx.BatchResults) error) error {
+func (t *tx) send(ctx context.Context, b *batch, read func(*results) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	opening := 0
 	if t.conn == nil {
-		conn, err := t.s.pool.Acquire(ctx)
+		conn, err := t.s.pool.acquire(ctx)
 		if err != nil {
 			return t.classify(err)
 		}
 		t.conn = conn
-		batch.QueuedQueries = append(t.opening(), batch.QueuedQueries...)
-		opening = 3
+		first := t.opening()
+		opening = len(first)
+		b = &batch{append(first, b.statements...)}
 	}
-	results := t.conn.SendBatch(ctx, batch)
+	answers := b.sendTo(ctx, t.conn.PgConn)
 	var err error
 	for i := 0; i < opening && err == nil; i++ {
-		_, err = results.Exec()
+		_, err = answers.exec()
 	}
 	if err == nil {
-		err = read(results)
+		err = read(answers)
 	}
-	if closed := results.Close(); err == nil {
+	if closed := answers.close(); err == nil {
 		err = closed
 	}
 	if err != nil {
@@ -94,18 +93,18 @@ func (t *tx) send(ctx context.Context, batch *pgx.Batch, read func(pgx.BatchResu
 	return nil
 }
 
-func (t *tx) opening() []*pgx.QueuedQuery {
+func (t *tx) opening() []statement {
 	begin := "begin isolation level serializable"
 	if t.writes == nil {
 		begin = "begin isolation level repeatable read read only"
 	}
-	b := &pgx.Batch{}
-	b.Queue(begin)
-	b.Queue("set local statement_timeout = '" + statementTimeout + "'")
+	var b batch
+	b.queue(begin)
+	b.queue("set local statement_timeout = '" + statementTimeout + "'")
 	// A sequential scan would count as having read the whole table, and every
 	// write as a conflict with it.
-	b.Queue("set local enable_seqscan = off")
-	return b.QueuedQueries
+	b.queue("set local enable_seqscan = off")
+	return b.statements
 }
 
 // classify makes an error of the driver one of the store's.
@@ -164,16 +163,14 @@ func (t *tx) get(kind store.Kind, key []byte) (value []byte, expires time.Time, 
 		}
 	}
 	var frame []byte
-	batch := &pgx.Batch{}
-	batch.Queue(selectOne, []byte(t.site), []byte(kind), key)
-	missing := false
-	err = t.send(t.ctx, batch, func(r pgx.BatchResults) error {
-		err := r.QueryRow().Scan(&frame)
-		missing = errors.Is(err, pgx.ErrNoRows)
-		if missing {
+	var b batch
+	b.queue(selectOne, []byte(t.site), []byte(kind), key)
+	missing := true
+	err = t.send(t.ctx, &b, func(r *results) error {
+		return r.rows(func(columns [][]byte) error {
+			frame, missing = bytes.Clone(columns[0]), false
 			return nil
-		}
-		return err
+		})
 	})
 	switch {
 	case err != nil:
