@@ -43,7 +43,13 @@ func (g redeemGate) HandleTokenEndpointRequest(ctx context.Context, _ fosite.Acc
 	if x.resource, err = x.target(x.code.Resources); err != nil {
 		return err
 	}
-	x.scopes, x.nonce = x.code.Scopes, x.code.Nonce
+	if x.scopes, err = x.consented(x.code.Scopes); err != nil {
+		return err
+	}
+	if len(x.scopes) < len(x.code.Scopes) {
+		return web.Public(ErrInvalidGrant, "the agent has withdrawn consent for a part of the scope")
+	}
+	x.nonce = x.code.Nonce
 	x.grant = &store.Grant{ID: grantID(x.form.Get("code")), Authorization: x.code.Authorization, Created: x.now, IP: session.IP}
 	x.grant.Nonce = "" // it belongs to the first ID token only
 	x.event = audit.Event{

@@ -452,6 +452,32 @@ func testAConsentFormIsTheFlowsOwn(t *testing.T, on storetest.Engine) {
 	}))
 }
 
+func TestACodeOfBeforeConsentWasWithdrawnBuysNothing(t *testing.T) {
+	storetest.OnBothEngines(t, testACodeOfBeforeConsentWasWithdrawnBuysNothing)
+}
+
+func testACodeOfBeforeConsentWasWithdrawnBuysNothing(t *testing.T, on storetest.Engine) {
+	for name, withdraw := range map[string]func(store.Tx) error{
+		"all of it": func(tx store.Tx) error { return store.Consents.Delete(tx, store.ConsentKey("alice", "THIRD")) },
+		"a part": func(tx store.Tx) error {
+			c, err := store.Consents.Get(tx, store.ConsentKey("alice", "THIRD"))
+			if err != nil {
+				return err
+			}
+			c.Scopes = slices.DeleteFunc(c.Scopes, func(s string) bool { return s == "visitor.ban" })
+			return store.Consents.Put(tx, &c)
+		},
+	} {
+		h := newFlows(t, on)
+		_, submit := h.consent(ask("THIRD", third, "scope", "openid offline_access chat.monitor visitor.ban"))
+		code := submit("allow").back(t, third).Get("code")
+		h.update(withdraw)
+		if a := h.redeem("THIRD", third, code); a.Code != http.StatusBadRequest || a.text("error") != "invalid_grant" {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
 func TestWithdrawnConsentEndsRefreshing(t *testing.T) {
 	storetest.OnBothEngines(t, testWithdrawnConsentEndsRefreshing)
 }

@@ -128,15 +128,9 @@ func (h *refreshHandler) narrow(x *exchange) error {
 	if !slices.Contains(scopes, scopeOffline) {
 		return web.Public(ErrInvalidGrant, "offline_access is no longer allowed")
 	}
-	if !x.client.FirstParty {
-		consent, err := store.Consents.Get(x.tx, store.ConsentKey(x.agent.ID, x.client.ID))
-		if errors.Is(err, store.ErrNotFound) {
-			return web.Public(ErrInvalidGrant, "the agent has withdrawn consent")
-		}
-		if err != nil {
-			return fmt.Errorf("load consent: %w", err)
-		}
-		scopes = filter(scopes, func(s string) bool { return slices.Contains(consent.Scopes, s) })
+	scopes, err := x.consented(scopes)
+	if err != nil {
+		return err
 	}
 	asked, err := parseScope(x.form.Get("scope"))
 	if err != nil {
@@ -151,6 +145,21 @@ func (h *refreshHandler) narrow(x *exchange) error {
 		x.scopes = asked
 	}
 	return nil
+}
+
+// consented are those of the scopes that the agent still lets the client have.
+func (x *exchange) consented(scopes []string) ([]string, error) {
+	if x.client.FirstParty {
+		return scopes, nil
+	}
+	consent, err := store.Consents.Get(x.tx, store.ConsentKey(x.agent.ID, x.client.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, web.Public(ErrInvalidGrant, "the agent has withdrawn consent")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load consent: %w", err)
+	}
+	return filter(scopes, func(s string) bool { return slices.Contains(consent.Scopes, s) }), nil
 }
 
 // PopulateTokenEndpointResponse rotates and writes the family.
