@@ -68,7 +68,7 @@ func (x *SignIn) submitBreakGlass(w http.ResponseWriter, r *http.Request) error 
 		w.Header().Set("Retry-After", retryAfter(wait))
 		return x.breakGlassForm(w, r, http.StatusTooManyRequests, form, "throttled")
 	case lifted.Control == "":
-		return x.breakGlassForm(w, r, http.StatusUnprocessableEntity, form, "wrong_break_glass")
+		return x.breakGlassForm(w, r, http.StatusUnprocessableEntity, form, "break_glass")
 	}
 	s := site.From(r.Context())
 	x.Glass.Said(s, lifted)

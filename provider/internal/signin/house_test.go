@@ -300,6 +300,9 @@ func (b *browser) do(method, path, contentType, body string, change ...func(*htt
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	must(b.h.t, err)
+	if strings.Contains(string(text), "Check what you typed and try again.") {
+		b.h.t.Errorf("%s %s: a problem has no words of its own", method, path)
+	}
 	return answer{resp.StatusCode, resp.Header, string(text), resp.Header.Get("Location")}
 }
 
