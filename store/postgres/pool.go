@@ -17,7 +17,6 @@ const (
 	connLife = time.Hour
 	connIdle = 30 * time.Minute
 	askAfter = time.Second // an idle connection is asked whether it is still there
-
 )
 
 // pool keeps connections for the next transaction.
@@ -79,8 +78,10 @@ func (p *pool) parameters(given map[string]string) (size int32, err error) {
 			if err != nil || d <= 0 {
 				return 0, fmt.Errorf("%s: %q is no time such as 30m", name, text)
 			}
-			if p.idle = d; name == "pool_max_conn_lifetime" {
-				p.idle, p.life = min(connIdle, d), d
+			if name == "pool_max_conn_lifetime" {
+				p.life = d
+			} else {
+				p.idle = d
 			}
 		default:
 			return 0, fmt.Errorf("%s is not supported: pool_max_conns, pool_max_conn_lifetime and pool_max_conn_idle_time are", name)

@@ -174,3 +174,81 @@ func TestThePoolsParametersAreItsOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTwoTimesOfConnectionsDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
+	for range 20 { // parameters come in any order
+		p, err := newPool("postgres://localhost/db?pool_max_conn_lifetime=20m&pool_max_conn_idle_time=3m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if p.life != 20*time.Minute || p.idle != 3*time.Minute {
+			t.Fatalf("a life of %v, %v of it idle", p.life, p.idle)
+		}
+	}
+}
+
+func TestGivingUpTheWaitLeavesTheConnectionToOthers(t *testing.T) {
+	t.Parallel()
+	p := ownPool(t, "")
+	var held []*conn
+	for range maxConns {
+		c, err := p.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gaveUp := make(chan error, 1)
+	go func() {
+		_, err := p.acquire(ctx)
+		gaveUp <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	cancel()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled while waiting: %v", err)
+	}
+	for _, c := range held {
+		c.release()
+	}
+	if n := p.Stat().IdleResources(); n != maxConns {
+		t.Errorf("%d of %d connections are free", n, maxConns)
+	}
+}
+
+func TestClosingWaitsForWhoIsStillAtWork(t *testing.T) {
+	t.Parallel()
+	p := ownPool(t, "")
+	c, err := p.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		late, err := p.acquire(t.Context())
+		if err != nil {
+			break
+		}
+		late.release()
+		if time.Now().After(deadline) {
+			t.Fatal("a closing pool gives out connections")
+		}
+	}
+	if err := c.do(t.Context(), "select 1", nil, done); err != nil {
+		t.Errorf("at work while the pool closes: %v", err)
+	}
+	select {
+	case <-closed:
+		t.Error("it closed under a connection in use")
+	default:
+	}
+	c.release()
+	<-closed
+	if !c.IsClosed() {
+		t.Error("the connection outlives its pool")
+	}
+}
