@@ -59,10 +59,12 @@ type ScopeLine struct{ Name, Sentence string }
 // It goes with status 403.
 type RefusedPage struct {
 	Frame
-	Reason    string // policy's: ip_not_allowed, ip_unknown
-	IP        string // empty: not known
-	RequestID string
-	RetryURL  string // empty: not offered
+	Reason     string // policy's: ip_not_allowed, ip_unknown
+	IP         string // empty: not known
+	RequestID  string
+	RetryURL   string // empty: not offered
+	ClientName string // the application that CancelURL leads back to; empty: not shown
+	CancelURL  string // empty: not offered
 }
 
 // ErrorPage says what went wrong: by Key (error.{Key}.title and .text), or by

@@ -8,13 +8,13 @@ import (
 // CodePage asks for the second factor: a code of an authenticator app, a recovery
 // code in the same field of a form of its own, a passkey, or all of them.
 // Fields: code, remember (any value); credential, filled by script, in the
-// form of the passkey. Buttons: continue, recovery-continue, passkey.
+// form of the passkey. Buttons: continue, recovery-continue (kind: recovery), passkey.
 type CodePage struct {
 	Frame
 	Action, CSRF  string // CSRF is sent back as csrf, if set, by every form
 	ClientName    string // empty: not shown
 	AgentEmail    string // who signs in
-	Problem       string // key under problem.…; empty: none
+	Problem       string // key under problem.…, which begins with recovery_ where that field is at fault; empty: none
 	RememberDays  int    // 0: not offered
 	Remember      bool   // was ticked
 	NoApp         bool   // there is no authenticator app to ask a code of
@@ -32,6 +32,7 @@ type CodePage struct {
 type EnrolPage struct {
 	Frame
 	Action, CSRF  string
+	ClientName    string // empty: not shown
 	AgentEmail    string
 	Enrolment     string       // sent back as enrolment
 	QR            template.URL // data:image/png
@@ -109,6 +110,9 @@ func (RecoveryCodesPage) file() string  { return "recovery_codes" }
 func (SessionsFullPage) file() string   { return "sessions_full" }
 func (BreakGlassPage) file() string     { return "break_glass" }
 func (BreakGlassDonePage) file() string { return "break_glass_done" }
+
+// AtCode reports whether the code of the app is at fault.
+func (p CodePage) AtCode() bool { return p.Problem == "wrong_code" || concerns("code", p.Problem) }
 
 func (p CodePage) check() error          { return local(p.Action, p.PasskeyAction, p.PasskeyURL, p.SkipAction) }
 func (p EnrolPage) check() error         { return local(p.Action, p.SkipAction, p.PasskeyAction, p.PasskeyURL) }

@@ -34,6 +34,7 @@ const (
 type NewPasswordPage struct {
 	Frame
 	Action, CSRF string
+	ClientName   string // the application one is signing in to; empty: not shown
 	Kind         string // PasswordExpired, …
 	Days         int    // of PasswordWarning
 	Email        string // whose password it is

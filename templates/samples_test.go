@@ -27,7 +27,7 @@ func samples(locale string) map[string]Page {
 			AgentName: "Raj Patel", AgentEmail: "raj@acme.example", SwitchURL: "/oauth/authorize/f1?switch=1",
 			Scopes: []ScopeLine{{"openid", ""}, {"profile", ""}, {"chat.view_own", "Read their own chats."}, {"custom.rota", "Read and change your shifts"}}},
 		"consent_bare":  ConsentPage{Frame: at("/consent/f1"), Action: "/consent/f1", CSRF: "c5rf", ClientName: "tool", AgentName: "Raj Patel"},
-		"refused":       RefusedPage{Frame: frame, Reason: "ip_not_allowed", IP: "203.0.113.77", RequestID: "5f0c1e7a9b24d3c86a10", RetryURL: "/sign-in/f1"},
+		"refused":       RefusedPage{Frame: frame, Reason: "ip_not_allowed", IP: "203.0.113.77", RequestID: "5f0c1e7a9b24d3c86a10", RetryURL: "/sign-in/f1", ClientName: "Agent Desk", CancelURL: "/oauth/authorize/f1?cancel=1"},
 		"refused_blind": RefusedPage{Frame: frame, Reason: "ip_unknown", RequestID: "5f0c1e7a9b24d3c86a10"},
 		"error": ErrorPage{Frame: at("/oauth/authorize"), Status: 400, Key: "invalid_redirect_uri", RequestID: "5f0c1e7a9b24d3c86a10",
 			Detail: "redirect_uri \"http://localhost:8081/callbak\" is not registered for client \"desk\".\nRegistered: http://localhost:8081/callback"},

@@ -35,7 +35,7 @@ func (x *SignIn) showEnrol(w http.ResponseWriter, r *http.Request) error {
 func (x *SignIn) enrolForm(w http.ResponseWriter, r *http.Request, h half, status int, begun factor.Enrolment, name, problem string) error {
 	page := templates.EnrolPage{
 		Frame: x.Web.Frame(r), Action: h.path(h.site, "/enrol"), Enrolment: begun.ID, QR: begun.QR, Secret: begun.Seed, URI: begun.URI,
-		Name: name, Problem: problem, Required: !h.step.mayWait(), GraceUntil: h.step.Until, AgentEmail: h.agent.Email,
+		Name: name, Problem: problem, Required: !h.step.mayWait(), GraceUntil: h.step.Until, AgentEmail: h.agent.Email, ClientName: h.clientName(), CancelURL: h.cancelURL(h.site),
 	}
 	if h.step.mayWait() {
 		page.SkipAction = h.path(h.site, "/skip/"+string(StepEnrol))

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -49,7 +50,7 @@ func (x *SignIn) submitFactor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	code, remember := form.Get("code"), form.Get("remember") != ""
+	code, remember, recovery := form.Get("code"), form.Get("remember") != "", form.Get("kind") == factor.Recovery
 	var at half
 	out, err := x.take(r, f, StepFactor, func(tx store.Tx, h *half, out *outcome) (err error) {
 		at = *h
@@ -76,8 +77,15 @@ func (x *SignIn) submitFactor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return x.away(w, r, f, err)
 	}
+	if recovery {
+		out.problem = cmp.Or(ofRecovery[out.problem], out.problem)
+	}
 	return x.factorTaken(w, r, f, at, out)
 }
+
+// ofRecovery are the words for problems with the field for recovery codes: of
+// these it makes no sense to wait for the next one.
+var ofRecovery = map[string]string{"code_missing": "recovery_missing", factor.ReasonCode: "recovery_wrong"}
 
 // factorTaken leads on, or shows the form again.
 func (x *SignIn) factorTaken(w http.ResponseWriter, r *http.Request, f flow, at half, out outcome) error {

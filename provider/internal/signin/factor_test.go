@@ -225,8 +225,11 @@ func TestARecoveryCodeStandsInOnce(t *testing.T) {
 	}
 	b = h.browser()
 	path := b.password(ana, good)
-	if got := b.post(path, "code", codes[0]); got.status != http.StatusUnprocessableEntity {
+	if got := b.post(path, "code", codes[0], "kind", "recovery"); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, `<a href="#recovery">`) {
 		t.Errorf("the same once more: %d", got.status)
+	}
+	if got := b.post(path, "code", "", "kind", "recovery"); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, `<a href="#recovery">`) {
+		t.Errorf("nothing: %d", got.status)
 	}
 	if got := b.post(path, "code", codes[1]); got.status != http.StatusSeeOther {
 		t.Errorf("the next: %d", got.status)

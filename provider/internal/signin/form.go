@@ -237,7 +237,7 @@ func (x *SignIn) submit(w http.ResponseWriter, r *http.Request) error {
 func (x *SignIn) refuse(w http.ResponseWriter, r *http.Request, f flow, reason string) error {
 	page := templates.RefusedPage{
 		Frame: x.Web.Frame(r), Reason: reason, RequestID: web.RequestID(r.Context()),
-		RetryURL: f.path(site.From(r.Context()), ""),
+		RetryURL: f.path(site.From(r.Context()), ""), ClientName: f.clientName(), CancelURL: f.cancelURL(site.From(r.Context())),
 	}
 	if ip := web.ClientIP(r.Context()); ip.IsValid() {
 		page.IP = ip.String()

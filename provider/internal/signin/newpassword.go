@@ -23,6 +23,8 @@ type newPassword struct {
 	action   string
 	check    string // where the ticks come from
 	skip     string
+	client   string // the application that cancel leads back to
+	cancel   string
 	actions  []string
 	problems []string
 	checks   []policy.PasswordCheck // of what was typed; nil: nothing was
@@ -37,9 +39,12 @@ func (x *SignIn) newPasswordForm(w http.ResponseWriter, r *http.Request, status 
 	}
 	page := templates.NewPasswordPage{
 		Frame: x.Web.Frame(r), Action: p.action, Kind: p.kind, Days: p.days, Email: p.agent.Email,
-		CheckURL: p.check, Problems: p.problems, SkipAction: p.skip,
+		CheckURL: p.check, Problems: p.problems, SkipAction: p.skip, ClientName: p.client, CancelURL: p.cancel,
 	}
 	for _, c := range p.checks {
+		if c.Rule == policy.PasswordHistory && p.agent.PasswordHash == "" { // there was none before
+			continue
+		}
 		line := templates.RuleLine{Rule: c.Rule, Wanted: c.Wanted}
 		switch {
 		case !judged || c.Later:
@@ -120,6 +125,7 @@ func (x *SignIn) stepPassword(h half) newPassword {
 	p := newPassword{
 		agent: h.agent, held: h.facts, kind: h.step.Reason, days: h.step.Days,
 		action: h.path(h.site, "/password"), check: h.path(h.site, "/password/check"), actions: h.formActions(),
+		client: h.clientName(), cancel: h.cancelURL(h.site),
 	}
 	if h.step.mayWait() {
 		p.kind, p.skip = templates.PasswordWarning, h.path(h.site, "/skip/"+string(StepNewPassword))
