@@ -72,6 +72,23 @@ type ResetDonePage struct {
 	SignInURL string // empty: not offered
 }
 
+// Why a link is spent.
+const (
+	LinkCut      = "cut"     // it is not whole
+	LinkExpired  = "expired" // its time is over
+	LinkUsed     = "used"
+	LinkReplaced = "replaced" // by a newer one
+)
+
+// LinkSpentPage says why a link that sets a password does not work, and what to do
+// next. It goes with status 410.
+type LinkSpentPage struct {
+	Frame
+	Why       string // LinkCut, …; any other is not known
+	ForgotURL string // where to ask for another; empty: no mail is sent, the administrator has to be asked
+	SignInURL string // empty: not offered
+}
+
 // MailOffPage says that this site sends no mail, so that nobody can be sent a link.
 type MailOffPage struct {
 	Frame
@@ -82,6 +99,7 @@ func (NewPasswordPage) file() string { return "new_password" }
 func (ForgotPage) file() string      { return "forgot" }
 func (ForgotSentPage) file() string  { return "forgot_sent" }
 func (ResetDonePage) file() string   { return "reset_done" }
+func (LinkSpentPage) file() string   { return "link_spent" }
 func (MailOffPage) file() string     { return "mail_off" }
 
 func (p NewPasswordPage) check() error { return local(p.Action, p.SkipAction, p.CheckURL) }

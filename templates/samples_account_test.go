@@ -80,7 +80,13 @@ func stepSamples(locale string) map[string]Page {
 		"break_glass":           BreakGlassPage{Frame: at("/break-glass"), Action: "/break-glass", Minutes: 15},
 		"break_glass_wrong":     BreakGlassPage{Frame: at("/break-glass"), Action: "/break-glass", Email: "ana@acme.example", Control: "allowlist", Minutes: 15, Problems: []string{"break_glass", "code_missing", "control_missing"}},
 		"break_glass_done":      BreakGlassDonePage{Frame: at("/break-glass"), Control: "second_factor", Until: day3, SignInURL: "/account"},
-		"error_link_spent":      ErrorPage{Frame: at("/reset"), Status: 410, Key: "link_spent", RequestID: "5f0c1e7a9b24d3c86a10", BackURL: "/forgot"},
+		"error_link_spent":      ErrorPage{Frame: at("/set-up"), Status: 410, Key: "link_spent", RequestID: "5f0c1e7a9b24d3c86a10"},
+		"link_cut":              LinkSpentPage{Frame: at("/reset"), Why: LinkCut, ForgotURL: "/forgot", SignInURL: "/account"},
+		"link_expired":          LinkSpentPage{Frame: at("/reset"), Why: LinkExpired, ForgotURL: "/forgot", SignInURL: "/account"},
+		"link_used":             LinkSpentPage{Frame: at("/reset"), Why: LinkUsed, ForgotURL: "/forgot", SignInURL: "/account"},
+		"link_replaced":         LinkSpentPage{Frame: at("/reset"), Why: LinkReplaced, ForgotURL: "/forgot", SignInURL: "/account"},
+		"link_void":             LinkSpentPage{Frame: at("/reset"), ForgotURL: "/forgot", SignInURL: "/account"},
+		"link_mail_off":         LinkSpentPage{Frame: at("/reset"), Why: LinkExpired, SignInURL: "/account"},
 	}
 }
 

@@ -138,7 +138,7 @@ func (a *Admin) describe(tx store.Tx, s *site.Site, rec *store.Agent, info *agen
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	if link.Invites && a.Now().Before(link.Expires) {
+	if link.Invites && link.Hash != "" && a.Now().Before(link.Expires) {
 		info.InvitedUntil = link.Expires
 	}
 	return err

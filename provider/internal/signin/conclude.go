@@ -128,12 +128,8 @@ func (x *SignIn) passwordDone(tx store.Tx, r *http.Request, limits limits, seen 
 // site allows only so many at once, others end. A link that was sent meanwhile is
 // void: its owner needs it no more.
 func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (err error) {
-	if sent, err := store.PasswordLinks.Has(tx, h.agent.ID); err != nil {
+	if err := spend(tx, h.agent.ID, store.LinkVoid); err != nil {
 		return err
-	} else if sent {
-		if err := store.PasswordLinks.Delete(tx, h.agent.ID); err != nil {
-			return err
-		}
 	}
 	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
 		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.AuthTime, Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,

@@ -51,10 +51,11 @@ func flowQuery(flow string) string {
 	return "?" + url.Values{"flow": {flow}}.Encode()
 }
 
-// backTo is the sign-in that this browser left, if it still has it.
+// backTo is the sign-in that this browser left, if it still has it, or else one of
+// its own.
 func (x *SignIn) backTo(r *http.Request, s *site.Site, flow string) string {
 	if _, err := x.Sessions.SignIn(r, s, flow); err != nil {
-		return ""
+		return s.Base() + "/account"
 	}
 	return s.Base() + "/sign-in/" + url.PathEscape(flow)
 }
@@ -83,7 +84,11 @@ func (x *SignIn) submitForgot(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return x.forgotForm(w, r, http.StatusUnprocessableEntity, flow, typed, "email_invalid")
 	}
-	pause, err := x.mailLink(r, s, email)
+	left := flow
+	if _, err := x.Sessions.SignIn(r, s, flow); err != nil {
+		left = "" // not this browser's
+	}
+	pause, err := x.mailLink(r, s, email, left)
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,7 @@ func (x *SignIn) submitForgot(w http.ResponseWriter, r *http.Request) error {
 
 // mailLink queues what the owner of the address is to get: a link, the advice to
 // use single sign-on, or nothing.
-func (x *SignIn) mailLink(r *http.Request, s *site.Site, email string) (wait time.Duration, err error) {
+func (x *SignIn) mailLink(r *http.Request, s *site.Site, email, flow string) (wait time.Duration, err error) {
 	ctx := r.Context()
 	err = x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
 		now := x.Now()
@@ -117,14 +122,14 @@ func (x *SignIn) mailLink(r *http.Request, s *site.Site, email string) (wait tim
 		if err != nil {
 			return err
 		}
-		return x.offerReset(tx, r, s, agent)
+		return x.offerReset(tx, r, s, agent, flow)
 	})
 	return wait, err
 }
 
 // offerReset mails what suits the agent. Who never had a password and was not
 // invited to set one signs in elsewhere.
-func (x *SignIn) offerReset(tx store.Tx, r *http.Request, s *site.Site, agent store.Agent) error {
+func (x *SignIn) offerReset(tx store.Tx, r *http.Request, s *site.Site, agent store.Agent, flow string) error {
 	invited := false
 	if agent.PasswordHash == "" {
 		link, err := store.PasswordLinks.Get(tx, agent.ID)
@@ -135,7 +140,7 @@ func (x *SignIn) offerReset(tx store.Tx, r *http.Request, s *site.Site, agent st
 			return x.notice(tx, r, s, agent, "sso_only")
 		}
 	}
-	link, err := x.newLink(tx, s, agent, invited, true)
+	link, err := x.newLink(tx, s, agent, invited, true, flow)
 	if err != nil {
 		return err
 	}

@@ -232,7 +232,11 @@ func (x *SignIn) setPassword(tx store.Tx, r *http.Request, s *site.Site, agent *
 	if _, err := x.Factors.ForgetAll(ctx, tx, agent.ID, ref); err != nil {
 		return err
 	}
-	if err := store.PasswordLinks.Delete(tx, agent.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+	why := store.LinkUsed
+	if how == "changed" {
+		why = store.LinkVoid
+	}
+	if err := spend(tx, agent.ID, why); err != nil {
 		return err
 	}
 	err := x.Audit.Record(ctx, tx, audit.Event{Action: audit.PasswordChange, Actor: ref, Object: ref, Result: audit.Success, Reason: how})

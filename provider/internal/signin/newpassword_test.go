@@ -117,7 +117,7 @@ func (o *outbox) Notice(_ context.Context, _ store.Tx, _ *site.Site, agent store
 }
 
 // link is the path of the last one that was sent.
-func (o *outbox) link(t *testing.T) string {
+func (o *outbox) link(t testing.TB) string {
 	t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -219,18 +219,29 @@ func TestOfAHundredResetsOneWins(t *testing.T) {
 
 func TestALinkIsVoidOnceSomethingElseCame(t *testing.T) {
 	t.Parallel()
-	for name, void := range map[string]func(*house, *outbox){
-		"a newer link":     func(h *house, _ *outbox) { h.browser().post("/forgot", "email", ana) },
-		"its time is over": func(h *house, _ *outbox) { h.pass(30 * time.Minute) },
-		"deactivated":      func(h *house, _ *outbox) { h.change(func(a *store.Agent) { a.Inactive = true }) },
-		"another address":  func(h *house, _ *outbox) { h.change(func(a *store.Agent) { a.Email = "new@acme.example" }) },
-		"another password": func(h *house, _ *outbox) {
+	const unknown = "This link no longer works"
+	for name, c := range map[string]struct {
+		void func(*house, *outbox)
+		says string
+	}{
+		"a newer link":     {func(h *house, _ *outbox) { h.browser().post("/forgot", "email", ana) }, "There is a newer link"},
+		"its time is over": {func(h *house, _ *outbox) { h.pass(30 * time.Minute) }, "This link has run out"},
+		"it was used": {func(h *house, mails *outbox) {
+			b := h.browser()
+			b.get(mails.link(h.t))
+			b.post("/reset", "new_password", better+"!", "confirm_password", better+"!")
+			h.browser().signIn(ana, better+"!")
+		}, "This link was used already"},
+		"deactivated":     {func(h *house, _ *outbox) { h.change(func(a *store.Agent) { a.Inactive = true }) }, unknown},
+		"another address": {func(h *house, _ *outbox) { h.change(func(a *store.Agent) { a.Email = "new@acme.example" }) }, unknown},
+		"another password": {func(h *house, _ *outbox) {
 			h.change(func(a *store.Agent) { a.PasswordChanged = h.now().Add(time.Second) })
-		},
-		"a sign-in": func(h *house, _ *outbox) { h.browser().signIn(ana, good) },
-		"the agent is deleted": func(h *house, _ *outbox) {
+		}, unknown},
+		"a sign-in": {func(h *house, _ *outbox) { h.browser().signIn(ana, good) }, unknown},
+		"the agent is deleted": {func(h *house, _ *outbox) {
 			h.update(func(tx store.Tx) { must(h.t, store.Agents.Delete(tx, "id-of-"+ana)) })
-		},
+		}, unknown},
+		"it is forgotten why": {func(h *house, _ *outbox) { h.pass(31 * 24 * time.Hour) }, unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -241,9 +252,15 @@ func TestALinkIsVoidOnceSomethingElseCame(t *testing.T) {
 			b.post("/forgot", "email", ana)
 			link := mails.link(t)
 			b.get(link)
-			void(h, mails)
+			c.void(h, mails)
 			if got := b.post("/reset", "new_password", better, "confirm_password", better, "email", ana); got.status != http.StatusGone {
 				t.Errorf("%d", got.status)
+			}
+			if got := h.browser().get(link); got.status != http.StatusGone || !strings.Contains(got.body, c.says) || !strings.Contains(got.body, `href="/forgot"`) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			if got := h.browser().get(link[:len(link)-3]); got.status != http.StatusGone || !strings.Contains(got.body, "This link isn’t whole") {
+				t.Errorf("cut short: %d", got.status)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ func (x *SignIn) openLink(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return x.linkSpent(w, r, err)
 	}
 	web.SetCookie(w, r, linkCookie, secret, resetLife)
 	return web.SeeOther(w, r, s.Base()+"/reset")
@@ -55,7 +55,7 @@ func (x *SignIn) linkedPassword(r *http.Request, s *site.Site) (secret string, p
 func (x *SignIn) showReset(w http.ResponseWriter, r *http.Request) error {
 	_, p, err := x.linkedPassword(r, site.From(r.Context()))
 	if err != nil {
-		return err
+		return x.linkSpent(w, r, err)
 	}
 	return x.newPasswordForm(w, r, http.StatusOK, p)
 }
@@ -70,17 +70,19 @@ func (x *SignIn) submitReset(w http.ResponseWriter, r *http.Request) error {
 	}
 	secret, p, err := x.linkedPassword(r, s)
 	if err != nil {
-		return err
+		return x.linkSpent(w, r, err)
 	}
 	prepared, ok, err := x.prepare(r, s, &p, form, password.Reset)
 	if err != nil || !ok {
 		return x.newPasswordAgain(w, r, p, err)
 	}
+	left := "" // the sign-in that was left for the link
 	err = x.Store.Update(r.Context(), s.Path, func(tx store.Tx) error {
 		link, agent, err := x.findLink(tx, s, secret)
 		if err != nil {
 			return err
 		}
+		left = link.SignIn
 		agent.EmailVerified = agent.EmailVerified || link.Mailed
 		how := "reset"
 		if link.Invites {
@@ -89,13 +91,13 @@ func (x *SignIn) submitReset(w http.ResponseWriter, r *http.Request) error {
 		return x.setPassword(tx, r, s, &agent, prepared, how)
 	})
 	if errors.Is(err, password.ErrChanged) { // another tab was first
-		err = ErrLinkSpent
+		err = errLinkUsed
 	}
 	if err != nil {
-		return err
+		return x.linkSpent(w, r, err)
 	}
 	web.ClearCookie(w, r, linkCookie)
-	return x.Web.Render(w, r, http.StatusOK, templates.ResetDonePage{Frame: x.Web.Frame(r), Email: p.agent.Email, Invited: p.kind == templates.PasswordInvitation, SignInURL: s.Base() + "/account"})
+	return x.Web.Render(w, r, http.StatusOK, templates.ResetDonePage{Frame: x.Web.Frame(r), Email: p.agent.Email, Invited: p.kind == templates.PasswordInvitation, SignInURL: x.backTo(r, s, left)})
 }
 
 // checkReset is POST /reset/check: the ticks while one types.
