@@ -10,6 +10,7 @@ import (
 	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
@@ -35,6 +36,13 @@ func TestAgentsWalkThroughTheHouse(t *testing.T) {
 		{"a passkey is set up, is a second step, and is the whole sign-in", passkeyServes, []manner{atADesk}},
 		{"a browser is remembered until the password changes", browserIsRemembered, []manner{atADesk, onAPhone}},
 		{"an application asks for more than the session has", applicationAsksForMore, []manner{atADesk}},
+		{"a password is forgotten", passwordIsForgotten, []manner{atADesk, byKeyboard, onAPhone}},
+		{"an agent is invited", agentIsInvited, []manner{atADesk}},
+		{"an account is locked", accountIsLocked, []manner{atADesk, onAPhone}},
+		{"a passkey opens a locked account", passkeyOpensALockedAccount, []manner{atADesk}},
+		{"a password expires", passwordExpires, []manner{atADesk, onAPhone}},
+		{"one session at a time", sessionsAreFull, []manner{atADesk, onAPhone}},
+		{"the glass is broken", glassIsBroken, []manner{atADesk, onAPhone}},
 	} {
 		for _, how := range walk.how {
 			t.Run(walk.name+" "+how.name, func(t *testing.T) {
@@ -92,7 +100,7 @@ func factorIsDue(t *testing.T, r *walkers, how manner) {
 	w.fill("code", h.code(seed))
 	w.press("continue")
 	w.says("Your recovery codes", "They are shown now and never again")
-	codes := w.keepCodes()
+	codes := w.keepCodes(10)
 	w.press("saved")
 	w.press("continue")
 	h.want(asked, w.back(), "aal2 by mfa+otp+pwd")
@@ -128,16 +136,21 @@ func factorIsDue(t *testing.T, r *walkers, how manner) {
 	fourth.follow("Use a recovery code")
 	fourth.fill("recovery", codes[0])
 	fourth.press("recovery-continue")
-	fourth.says("doesn’t work")
+	fourth.says("That recovery code doesn’t work")
+	fourth.wait("document.getElementById('recovery').checkVisibility()", "shows the field again")
+	fourth.follow("Cancel and go back to Agent Desk")
+	if answer := fourth.back(); !strings.Contains(answer, "error=access_denied") {
+		t.Errorf("who cancels goes back with %s", answer)
+	}
 }
 
 // keepCodes reads the codes of the page and of the file that it offers; they are
 // on paper too.
-func (w *window) keepCodes() []string {
+func (w *window) keepCodes(n int) []string {
 	w.t.Helper()
 	codes := eval[[]string](w, "[...document.querySelectorAll('#codes li')].map(e => e.textContent.trim())")
 	w.h.secret(codes...)
-	if len(codes) != 10 {
+	if len(codes) != n {
 		w.t.Fatalf("%d codes", len(codes))
 	}
 	href := eval[string](w, "document.getElementById('download').href")
@@ -153,7 +166,7 @@ func (w *window) keepCodes() []string {
 	w.press("download")
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		if files, _ := filepath.Glob(dir + "/*-codes.txt"); len(files) == 1 {
-			if saved, err := os.ReadFile(files[0]); err == nil && strings.Contains(string(saved), codes[9]) {
+			if saved, err := os.ReadFile(files[0]); err == nil && strings.Contains(string(saved), codes[n-1]) {
 				break
 			}
 		}
@@ -184,7 +197,7 @@ func passkeyServes(t *testing.T, r *walkers, how manner) {
 	w.unlock(true)
 	w.press("passkey")
 	w.says("Your recovery codes")
-	w.keepCodes()
+	w.keepCodes(10)
 	w.press("saved")
 	w.press("continue")
 	h.want(asked, w.back(), "phr by hwk+mfa+pwd+user")
@@ -270,6 +283,11 @@ func browserIsRemembered(t *testing.T, r *walkers, how manner) {
 	w.fill("code", h.code(kimSeed))
 	w.press("continue")
 	h.want(asked, w.back(), "aal2 by mfa+otp+pwd")
+}
+
+// forgetSession ends this browser's session, of all that it was told.
+func forgetSession() (cdp.Command[network.DeleteCookiesParams, cdp.Empty], network.DeleteCookiesParams) {
+	return network.DeleteCookies, network.DeleteCookiesParams{Name: "session", Domain: "localhost"}
 }
 
 func applicationAsksForMore(t *testing.T, r *walkers, how manner) {

@@ -185,9 +185,12 @@ func (w *window) says(texts ...string) {
 	}
 	known := eval[string](w, "document.title + ' ' + location.href")
 	for _, secret := range w.h.secretsNow() {
-		if strings.Contains(known, secret) && !strings.Contains(known, "/set-up/") {
+		if strings.Contains(known, secret) && !linkPath.MatchString(eval[string](w, "location.pathname")) {
 			w.t.Errorf("a secret is in %s", known)
 		}
+	}
+	if eval[bool](w, "document.body.innerText.includes('Check what you typed and try again')") {
+		w.t.Errorf("the page that says %q has no words for a problem", texts)
 	}
 	w.picture(strings.Join(texts, " "))
 	w.accessible(texts[0])
