@@ -101,7 +101,9 @@ func functions(w words) template.FuncMap {
 		"because": func(kind, part string) template.HTML {
 			return w.say("new_password."+kind+"."+part, "new_password.expired."+part)
 		},
-		"spent":        func(why, part string) template.HTML { return w.say("link_spent."+why+"."+part, "link_spent.other."+part) },
+		"spent": func(why, part string) template.HTML {
+			return w.say("link_spent."+why+"."+part, "link_spent.other."+part)
+		},
 		"section":      func(p Page) string { return p.file() },
 		"rule":         w.rule,
 		"count":        w.count,
