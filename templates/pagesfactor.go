@@ -103,6 +103,9 @@ type BreakGlassDonePage struct {
 // LocaleLinks are none, as a link to the same page would lead to one without codes.
 func (RecoveryCodesPage) LocaleLinks() []LocaleLink { return nil }
 
+// LocaleLinks are none, as the same address is the form again.
+func (BreakGlassDonePage) LocaleLinks() []LocaleLink { return nil }
+
 func (CodePage) file() string           { return "code" }
 func (EnrolPage) file() string          { return "enrol" }
 func (PasskeyPage) file() string        { return "passkey" }

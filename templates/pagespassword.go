@@ -95,6 +95,12 @@ type MailOffPage struct {
 	BackURL string // empty: not offered
 }
 
+// LocaleLinks are none, as the same address is another page by now.
+func (ForgotSentPage) LocaleLinks() []LocaleLink { return nil }
+
+// LocaleLinks are none, as a link to the same page would lead to a spent one.
+func (ResetDonePage) LocaleLinks() []LocaleLink { return nil }
+
 func (NewPasswordPage) file() string { return "new_password" }
 func (ForgotPage) file() string      { return "forgot" }
 func (ForgotSentPage) file() string  { return "forgot_sent" }

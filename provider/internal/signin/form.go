@@ -123,6 +123,16 @@ func (x *SignIn) show(w http.ResponseWriter, r *http.Request) error {
 	return x.goOn(w, r, f, outcome{step: h.step})
 }
 
+// restart leads to the step that is due, from the address of a form whose answer
+// was a page: to see it in another language, or after the browser was closed.
+func (x *SignIn) restart(w http.ResponseWriter, r *http.Request) error {
+	f, err := x.flow(r, site.From(r.Context()))
+	if err != nil {
+		return err
+	}
+	return web.SeeOther(w, r, f.path(site.From(r.Context()), ""))
+}
+
 // form shows the sign-in page. problem is a key of its words; "" for none.
 func (x *SignIn) form(w http.ResponseWriter, r *http.Request, f flow, status int, email, problem string) error {
 	s := site.From(r.Context())

@@ -7,7 +7,7 @@
 //	GET       /sign-in                   explains, or leads home who is signed in
 //	GET POST  /sign-in/{id}              the form of the sign-in that a sealed cookie holds
 //	GET POST  /sign-in/{id}/factor       the second factor
-//	POST      /sign-in/{id}/passkey      a passkey, as second factor or alone; …/options
+//	POST      /sign-in/{id}/passkey      a passkey, as second factor or alone; …/options; GET leads to the step
 //	GET POST  /sign-in/{id}/enrol        a second factor that is due; …/passkey, …/passkey/options
 //	POST      /sign-in/{id}/on           after the recovery codes
 //	GET POST  /sign-in/{id}/password     a new password that is due; …/check
@@ -94,12 +94,12 @@ func (x *SignIn) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /sign-in/{id}", x.Web.Page(x.submit))
 	for path, page := range map[string][2]web.HandlerFunc{ // GET and POST; nil: none
 		"/sign-in/{id}/factor":                {x.showFactor, x.submitFactor},
-		"/sign-in/{id}/passkey":               {nil, x.submitPasskey},
+		"/sign-in/{id}/passkey":               {x.restart, x.submitPasskey},
 		"/sign-in/{id}/passkey/options":       {nil, x.passkeyOptions},
 		"/sign-in/{id}/enrol":                 {x.showEnrol, x.submitEnrol},
-		"/sign-in/{id}/enrol/passkey":         {nil, x.submitEnrolPasskey},
+		"/sign-in/{id}/enrol/passkey":         {x.restart, x.submitEnrolPasskey},
 		"/sign-in/{id}/enrol/passkey/options": {nil, x.enrolPasskeyOptions},
-		"/sign-in/{id}/on":                    {nil, x.on},
+		"/sign-in/{id}/on":                    {x.restart, x.on},
 		"/sign-in/{id}/password":              {x.showNewPassword, x.submitNewPassword},
 		"/sign-in/{id}/password/check":        {nil, x.checkNewPassword},
 		"/sign-in/{id}/sessions":              {x.showSessions, x.submitSessions},
