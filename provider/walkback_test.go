@@ -45,6 +45,7 @@ func passwordIsForgotten(t *testing.T, r *walkers, how manner) {
 	w.says("We send you a link")
 	w.open(asked.url) // the sign-in that is left
 	w.follow("Forgot your password?")
+	w.says("We send you a link")
 	w.fill("email", kim)
 	w.press("continue")
 	w.says("Look into your mail", "If "+kim+" has an account here")
@@ -152,6 +153,7 @@ func accountIsLocked(t *testing.T, r *walkers, how manner) {
 	r.guess(t, h, raj, 5)
 	refused()
 	w.follow("Or reset your password.")
+	w.says("We send you a link")
 	w.fill("email", raj)
 	w.press("continue")
 	w.open(h.link(raj, "asked for a new password"))
@@ -169,6 +171,7 @@ func passkeyOpensALockedAccount(t *testing.T, r *walkers, how manner) {
 	w.unlock(true)
 	w.open(h.begin().url)
 	w.signIn(raj, agentPassword)
+	w.says("Set up a second step")
 	w.press("passkey")
 	w.says("Your recovery codes")
 	w.press("saved")
