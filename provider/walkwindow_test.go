@@ -142,11 +142,15 @@ func (w *window) fail(why string) {
 // eval is what an expression is in the page.
 func eval[T any](w *window, expression string) T {
 	w.t.Helper()
-	v, err := chromedp.Run(w.tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		w.t.Fatal(err)
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		v, err := chromedp.Run(w.tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+		if err == nil {
+			return v
+		}
+		if time.Since(begin) > 10*time.Second { // a page that is just being left has no document
+			w.t.Fatal(err)
+		}
 	}
-	return v
 }
 
 func (w *window) open(url string) {
