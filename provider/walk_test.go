@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 // walkers share one Chromium.
 type walkers struct {
 	browser context.Context
-	axe     string
+	axe     string   // axe-core's source, where it is at hand
+	had     sync.Map // pages that it has seen, by what they say
 }
 
 // Agents walk from their application through every page of signing in and back,

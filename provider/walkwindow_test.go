@@ -68,8 +68,7 @@ type window struct {
 	t   *testing.T
 	h   *walked
 	tab context.Context
-	axe string
-	had map[string]bool // pages that axe-core has seen
+	r   *walkers
 
 	device webauthn.AuthenticatorID
 
@@ -84,7 +83,7 @@ func (r *walkers) window(t *testing.T, h *walked, how manner) *window {
 	if err := chromedp.Do(tab); err != nil {
 		t.Fatal(err)
 	}
-	w := &window{manner: how, t: t, h: h, axe: r.axe, had: map[string]bool{}}
+	w := &window{manner: how, t: t, h: h, r: r}
 	console := chromedp.Console(tab)
 	go func() {
 		for m, err := range console {
@@ -197,7 +196,7 @@ func (w *window) says(texts ...string) {
 		w.t.Errorf("the page that says %q has no words for a problem", texts)
 	}
 	w.picture(strings.Join(texts, " "))
-	w.accessible(texts[0])
+	w.accessible(strings.Join(texts, " "))
 }
 
 func (h *walked) secretsNow() []string {
@@ -225,14 +224,16 @@ func (w *window) back() string {
 const axeRun = `axe.run(document, {resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
 	.then(r => r.violations.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.target + " " + n.failureSummary).join(" | ")))`
 
-// accessible asks axe-core about a page that it has not seen in this walk.
+// accessible asks axe-core about a page that no walk has shown it yet.
 func (w *window) accessible(name string) {
 	w.t.Helper()
-	if w.axe == "" || w.noScript || w.keyboard || w.had[name] {
+	if w.r.axe == "" || w.noScript || w.keyboard {
 		return
 	}
-	w.had[name] = true
-	eval[chromedp.Void](w, w.axe)
+	if _, had := w.r.had.LoadOrStore(name, true); had {
+		return
+	}
+	eval[chromedp.Void](w, w.r.axe)
 	for _, found := range eval[[]string](w, axeRun) {
 		w.t.Errorf("the page that says %q: %s", name, found)
 	}
