@@ -98,7 +98,7 @@ func transient() map[Kind]bool {
 			kinds[t.Name()] = true
 		}
 	}
-	for _, k := range []Kind{AllSpent.Kind, AllAttempts.Kind, AllFactorTries.Kind, Revocations.Kind} {
+	for _, k := range []Kind{AllSpent.Kind, Bans.Kind, AllAttempts.Kind, AllFactorTries.Kind, Revocations.Kind} {
 		kinds[k] = false
 	}
 	kinds[BreakGlassCodes.Kind], kinds[RecoveryCodes.Kind] = true, true

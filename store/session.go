@@ -16,7 +16,13 @@ type Session struct {
 	Remembered bool `json:"remembered,omitempty"`
 	// Lifted says that break-glass had lifted the second factor that was due: the
 	// session is good for as long.
-	Lifted    bool      `json:"lifted,omitempty"`
+	Lifted bool `json:"lifted,omitempty"`
+	// Connection is the one that was signed in through, if any, Subject who that was
+	// there, and Upstream the session's name there, for a logout from there.
+	Connection string `json:"connection,omitempty"`
+	Subject    string `json:"subject,omitempty"`
+	Upstream   string `json:"upstream,omitempty"`
+
 	IP        string    `json:"ip,omitempty"` // latest browser address
 	UserAgent string    `json:"user_agent,omitempty"`
 	Created   time.Time `json:"created"`
@@ -25,7 +31,7 @@ type Session struct {
 	End       time.Time `json:"end"`     // absolute end
 }
 
-// Sessions are found by "sid" (unique) and "agent".
+// Sessions are found by "sid" (unique), "agent" and "connection".
 var Sessions = Table[Session]{
 	Kind:    "session",
 	Key:     func(s *Session) string { return s.Hash },
@@ -33,6 +39,7 @@ var Sessions = Table[Session]{
 	Lookups: []Lookup[Session]{
 		{Name: "sid", Values: func(s *Session) []string { return []string{s.SID} }}, // 128 random bits: unique without a check
 		{Name: "agent", Values: func(s *Session) []string { return []string{s.AgentID} }},
+		{Name: "connection", Values: func(s *Session) []string { return []string{s.Connection} }},
 	},
 }
 
@@ -60,6 +67,10 @@ type SignIn struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Remembered is Session's: a remembered device has stood in.
 	Remembered bool `json:"remembered,omitempty"`
+	// Connection, Subject and Upstream are Session's.
+	Connection string `json:"connection,omitempty"`
+	Subject    string `json:"upstream_subject,omitempty"`
+	Upstream   string `json:"upstream,omitempty"`
 	// Skipped are the steps that were put off for this once.
 	Skipped []string `json:"skipped,omitempty"`
 }

@@ -34,6 +34,7 @@ type Settings struct {
 	TwoFactor TwoFactor      `json:"two_factor"`
 	Sessions  SessionRules   `json:"sessions,omitzero"`
 	Lifetimes Lifetimes      `json:"lifetimes"`
+	Visitors  VisitorRules   `json:"visitors,omitzero"`
 	// NotBefore voids every grant and token begun before it, as a restore must.
 	NotBefore time.Time `json:"not_before,omitzero"`
 }

@@ -20,7 +20,7 @@ func Tables() (all []AnyTable) {
 // of secrets.
 func tables() []rows {
 	return []rows{
-		&Activities, &Agents, &AllAttempts, &AllFactorTries, &AllSettings, &AllSpent, &AuditEntries, &AuditHeads, &AuditPersonals, &Authenticators, &BreakGlassCodes, &BreakGlasses, &Clients, &Consents, &Counters,
-		&Departments, &Devices, &Enrolments, &Grants, &OpaqueTokens, &Outbox, &PasswordLinks, &RecoveryCodes, &Restorations, &Revocations, &Roles, &Secrets, &Sessions, &SetUps, &SignIns, &SigningKeys, &Sites, &UnsealedAudits,
+		&Activities, &Agents, &AllAttempts, &AllFactorTries, &AllFetched, &AllSettings, &AllSpent, &Answers, &AuditEntries, &AuditHeads, &AuditPersonals, &Authenticators, &Bans, &BreakGlassCodes, &BreakGlasses, &Clients, &ConnectionKeys, &Connections, &Consents, &Counters,
+		&Departments, &Devices, &Enrolments, &Grants, &Links, &OpaqueTokens, &Outbox, &PasswordLinks, &RecoveryCodes, &Restorations, &Revocations, &Roles, &Secrets, &Sessions, &SetUps, &SignIns, &SigningKeys, &Sites, &Traces, &UnsealedAudits, &VisitorProofs,
 	}
 }
