@@ -1,17 +1,11 @@
 package account
 
 import (
-	"context"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
-
-	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -41,13 +35,11 @@ func (x *Account) leadKeeping(w http.ResponseWriter, r *http.Request, page, back
 }
 
 func (x *Account) keep(w http.ResponseWriter, r *http.Request, agentID, page string, typed url.Values) error {
-	aead, err := x.draftAEAD(r.Context())
+	box, err := x.Keys.Box(r.Context(), site.From(r.Context()).Path, secretDraft)
 	if err != nil {
 		return err
 	}
-	nonce := make([]byte, chacha20poly1305.NonceSizeX)
-	rand.Read(nonce)
-	value := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(typed.Encode()), draftData(r, agentID, page)))
+	value := box.Seal([]byte(typed.Encode()), draftData(r, agentID, page))
 	if len(value) <= maxDraft {
 		web.SetCookie(w, r, draftCookie, value, draftLife)
 	}
@@ -60,27 +52,15 @@ func (x *Account) kept(r *http.Request, agentID, page string) (url.Values, error
 	if !ok || len(value) > maxDraft {
 		return nil, nil
 	}
-	aead, err := x.draftAEAD(r.Context())
+	box, err := x.Keys.Box(r.Context(), site.From(r.Context()).Path, secretDraft)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(sealed) < chacha20poly1305.NonceSizeX {
-		return nil, nil //nolint:nilerr // not ours
-	}
-	plain, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], draftData(r, agentID, page))
-	if err != nil {
-		return nil, nil //nolint:nilerr // not ours, or not theirs
+	plain, ok := box.Open(value, draftData(r, agentID, page))
+	if !ok {
+		return nil, nil // not ours, or not theirs
 	}
 	return web.ParseParameters(string(plain))
-}
-
-func (x *Account) draftAEAD(ctx context.Context) (cipher.AEAD, error) {
-	key, err := x.Keys.Secret(ctx, site.From(ctx).Path, secretDraft)
-	if err != nil {
-		return nil, err
-	}
-	return chacha20poly1305.NewX(key)
 }
 
 // draftData binds a draft to its site, its page and its agent.

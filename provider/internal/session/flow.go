@@ -3,9 +3,6 @@ package session
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"crypto/cipher"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -13,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -88,16 +83,12 @@ func (x *Sessions) SignIn(r *http.Request, s *site.Site, id string) (store.SignI
 	if !ok {
 		return rec, ErrNoFlow
 	}
-	aead, err := x.flowAEAD(r.Context(), s)
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
 	if err != nil {
 		return rec, err
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(sealed) < chacha20poly1305.NonceSizeX {
-		return rec, ErrNoFlow
-	}
-	plain, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], flowData(s, id))
-	if err != nil {
+	plain, ok := box.Open(value, flowData(s, id))
+	if !ok {
 		return rec, ErrNoFlow
 	}
 	if err := json.Unmarshal(plain, &rec); err != nil {
@@ -112,7 +103,7 @@ func (x *Sessions) SignIn(r *http.Request, s *site.Site, id string) (store.SignI
 // UpdateSignIn seals the sign-in again, after a step. ErrFlowTooLarge says that
 // its query does not fit into a cookie.
 func (x *Sessions) UpdateSignIn(w http.ResponseWriter, r *http.Request, s *site.Site, rec store.SignIn) error {
-	aead, err := x.flowAEAD(r.Context(), s)
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
 	if err != nil {
 		return err
 	}
@@ -122,9 +113,7 @@ func (x *Sessions) UpdateSignIn(w http.ResponseWriter, r *http.Request, s *site.
 	if err := enc.Encode(rec); err != nil {
 		return fmt.Errorf("encode a sign-in: %w", err)
 	}
-	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+plain.Len()+chacha20poly1305.Overhead)
-	rand.Read(nonce)
-	value := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain.Bytes(), flowData(s, rec.ID)))
+	value := box.Seal(plain.Bytes(), flowData(s, rec.ID))
 	if len(value) > maxFlowCookie {
 		return fmt.Errorf("%w: %d bytes", ErrFlowTooLarge, len(rec.Query))
 	}
@@ -137,14 +126,6 @@ func (x *Sessions) EndSignIn(w http.ResponseWriter, r *http.Request, id string) 
 	if len(id) == base64.RawURLEncoding.EncodedLen(16) {
 		web.ClearCookie(w, r, flowPrefix+id)
 	}
-}
-
-func (x *Sessions) flowAEAD(ctx context.Context, s *site.Site) (cipher.AEAD, error) {
-	key, err := x.Keys.Secret(ctx, s.Path, keys.SecretFlow)
-	if err != nil {
-		return nil, err
-	}
-	return chacha20poly1305.NewX(key)
 }
 
 // flowData binds a sealed sign-in to its site and its cookie.

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/crypto/chacha20poly1305"
-
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -49,21 +47,13 @@ func (x *SignIn) known(r *http.Request, s *site.Site) (k known, err error) {
 	if !ok || len(value) > 1024 {
 		return k, nil
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(sealed) < chacha20poly1305.NonceSizeX {
-		return k, nil //nolint:nilerr // not ours
-	}
-	secret, err := x.Keys.Secret(r.Context(), s.Path, keys.SecretFlow)
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
 	if err != nil {
 		return k, err
 	}
-	aead, err := chacha20poly1305.NewX(secret)
-	if err != nil {
-		return k, err
-	}
-	plain, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], knownData(s))
-	if err != nil {
-		return k, nil //nolint:nilerr // not ours
+	plain, ok := box.Open(value, knownData(s))
+	if !ok {
+		return k, nil
 	}
 	if err := json.Unmarshal(plain, &k); err != nil {
 		return known{}, fmt.Errorf("decode a known device: %w", err)
@@ -77,22 +67,17 @@ func (x *SignIn) makeKnown(w http.ResponseWriter, r *http.Request, s *site.Site,
 	if k, err := x.known(r, s); err != nil || k.counter(agent, now.Add(knownFor/2)) != "" {
 		return err
 	}
-	secret, err := x.Keys.Secret(r.Context(), s.Path, keys.SecretFlow)
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
 	if err != nil {
 		return err
 	}
-	aead, err := chacha20poly1305.NewX(secret)
-	if err != nil {
-		return err
-	}
-	id, nonce := make([]byte, 16), make([]byte, chacha20poly1305.NonceSizeX)
+	id := make([]byte, 16)
 	rand.Read(id)
-	rand.Read(nonce)
 	plain, err := json.Marshal(known{Agent: agent.ID, Device: base64.RawURLEncoding.EncodeToString(id), Since: now.UTC()})
 	if err != nil {
 		return err
 	}
-	value := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, knownData(s)))
+	value := box.Seal(plain, knownData(s))
 	web.SetCookie(w, r, knownCookie, value, knownFor)
 	return nil
 }
