@@ -12,6 +12,10 @@ const (
 	ACRPasskey    = "phr"  // phishing-resistant: a passkey that verified its user
 )
 
+// AMRFederated is what the claim amr says of a sign-in through a customer's own
+// login. RFC 8176 has no name for it; this one is in wide use.
+const AMRFederated = "fed"
+
 // ACRValues are all of them, the weakest first.
 func ACRValues() []string { return []string{ACRPassword, ACRTwoFactors, ACRPasskey} }
 

@@ -67,10 +67,12 @@ type SignIn struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Remembered is Session's: a remembered device has stood in.
 	Remembered bool `json:"remembered,omitempty"`
-	// Connection, Subject and Upstream are Session's.
-	Connection string `json:"connection,omitempty"`
-	Subject    string `json:"upstream_subject,omitempty"`
-	Upstream   string `json:"upstream,omitempty"`
+	// Connection, Subject and Upstream are Session's. Asked is when the provider asked
+	// the agent last, where it says so; AuthTime is when it told us.
+	Connection string    `json:"connection,omitempty"`
+	Subject    string    `json:"upstream_subject,omitempty"`
+	Upstream   string    `json:"upstream,omitempty"`
+	Asked      time.Time `json:"asked,omitzero"`
 	// Skipped are the steps that were put off for this once.
 	Skipped []string `json:"skipped,omitempty"`
 }

@@ -78,8 +78,11 @@ type Start struct {
 	// Remembered says that a remembered device stood in for the second factor.
 	Remembered bool
 	// Lifted says that break-glass had lifted the factor that was due.
-	Lifted    bool
-	AuthTime  time.Time
+	Lifted   bool
+	AuthTime time.Time
+	// Connection, Subject and Upstream are store.Session's.
+	Connection, Subject, Upstream string
+
 	IP        netip.Addr
 	UserAgent string
 	// Replaces is the session that the browser had, as Presented tells; it ends.
@@ -181,6 +184,7 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	value = timedText(now, 32)
 	rec = store.Session{
 		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered, Lifted: n.Lifted,
+		Connection: n.Connection, Subject: n.Subject, Upstream: n.Upstream,
 		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {

@@ -21,6 +21,7 @@ const (
 	reasonAccount  = "unknown_account"
 	reasonWaits    = "account_waits"
 	reasonNetwork  = "network_waits"
+	reasonEnforced = "single_sign_on_only"
 )
 
 // conclude is the transaction that answers: what the try proved goes to Next, and

@@ -131,6 +131,9 @@ func (x *SignIn) mailLink(r *http.Request, s *site.Site, email, flow string) (wa
 // invited to set one signs in elsewhere.
 func (x *SignIn) offerReset(tx store.Tx, r *http.Request, s *site.Site, agent store.Agent, flow string) error {
 	invited := false
+	if s.Enforcing(agent.Email, x.Now()) != nil {
+		return x.notice(tx, r, s, agent, "sso_only")
+	}
 	if agent.PasswordHash == "" {
 		link, err := store.PasswordLinks.Get(tx, agent.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {

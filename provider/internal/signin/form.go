@@ -114,6 +114,9 @@ func (x *SignIn) show(w http.ResponseWriter, r *http.Request) error {
 	h, err := x.peek(r, f)
 	switch {
 	case errors.Is(err, errNotBegun), err == nil && h.step.Name == StepPassword:
+		if c := x.leadsAway(r, site.From(r.Context())); c != nil {
+			return web.SeeOther(w, r, f.startURL(site.From(r.Context()), c, f.query.Get("login_hint")))
+		}
 		return x.form(w, r, f, http.StatusOK, f.query.Get("login_hint"), "")
 	case err != nil:
 		return err
@@ -148,6 +151,7 @@ func (x *SignIn) form(w http.ResponseWriter, r *http.Request, f flow, status int
 	if factor.PasskeysPossible(s) {
 		page.PasskeyURL, page.PasskeyAction = f.path(s, "/passkey/options"), f.path(s, "/passkey")
 	}
+	x.offerConnections(s, f, &page)
 	if f.AgentHint != "" {
 		var err error
 		if page.Email, err = x.hinted(r, s, f.AgentHint); err != nil {
@@ -224,6 +228,9 @@ func (x *SignIn) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	typed, status, problem := parseCredentials(form)
+	if c := x.leads(s, typed.email, form.Get("password") != ""); c != nil {
+		return x.lead(w, r, f, c, typed.email)
+	}
 	if problem != "" {
 		return x.form(w, r, f, status, typed.typed, problem)
 	}

@@ -43,6 +43,8 @@ type Rules struct {
 	Allowlist   *policy.Allowlist
 	Pathway     policy.Pathway
 	Credentials policy.CredentialRules
+	// Enforced says that this agent signs in through a connection and no other way.
+	Enforced bool
 }
 
 // Facts is what the store holds on the agent, besides their record.
@@ -50,6 +52,9 @@ type Facts struct {
 	TOTPs, Passkeys int // second factors
 	Codes           int // recovery codes that are left
 	SessionsOver    int // that have to end elsewhere if one more begins
+	// Linked says that the sign-in's connection is in use and its subject is still
+	// this agent.
+	Linked bool
 }
 
 func (f Facts) any() bool { return f.TOTPs+f.Passkeys > 0 }
@@ -86,14 +91,15 @@ func Next(signIn store.SignIn, agent store.Agent, facts Facts, rules Rules, now 
 // step before.
 const skew = 5 * time.Second
 
-// dueProof asks for the password, or a passkey, unless this sign-in holds a
-// proof that still counts. An agent who was deactivated meanwhile has none, and
-// where somebody has to sign in again nobody else will do.
+// dueProof asks for the password, a passkey or another login's word, unless this
+// sign-in holds a proof that still counts. An agent who was deactivated meanwhile
+// has none, and where somebody has to sign in again nobody else will do.
 func dueProof(at sitting) (Step, bool) {
 	proven := at.agent.ID != "" && at.AgentID == at.agent.ID && firstFactor(at.AMR) &&
 		!at.AuthTime.IsZero() && !at.AuthTime.After(at.now.Add(skew)) && at.now.Before(at.Expires) &&
 		(at.AgentHint == "" || at.AgentHint == at.agent.ID)
-	void := at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
+	federated := slices.Contains(at.AMR, amrFederated)
+	void := federated && !at.facts.Linked || at.rules.Enforced && !federated || at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
 		slices.Contains(at.AMR, amrPassword) && at.AuthTime.Before(at.agent.PasswordChanged)
 	return Step{Name: StepPassword}, !proven || void
 }
@@ -153,9 +159,9 @@ func dueSessions(at sitting) (Step, bool) {
 }
 
 // firstFactor reports whether the methods (RFC 8176) let somebody in by
-// themselves: a password, or a passkey that verified its user.
+// themselves: a password, a passkey that verified its user, or another login.
 func firstFactor(amr []string) bool {
-	return slices.Contains(amr, amrPassword) || acr(amr) == policy.ACRPasskey
+	return slices.Contains(amr, amrPassword) || slices.Contains(amr, amrFederated) || acr(amr) == policy.ACRPasskey
 }
 
 // acr is what the methods amount to.

@@ -114,7 +114,9 @@ func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, an
 			return err
 		}
 		if out.step.Name == StepPassword {
-			out.problem = factor.ReasonPasskey
+			if out.problem = factor.ReasonPasskey; h.rules.Enforced {
+				out.problem = "sso_only"
+			}
 			return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, why(h.agent))
 		}
 		return nil

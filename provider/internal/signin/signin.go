@@ -9,7 +9,7 @@
 //	GET POST  /sign-in/{id}/factor       the second factor
 //	POST      /sign-in/{id}/passkey      a passkey, as second factor or alone; …/options; GET leads to the step
 //	GET POST  /sign-in/{id}/enrol        a second factor that is due; …/passkey, …/passkey/options
-//	POST      /sign-in/{id}/on           after the recovery codes
+//	GET POST  /sign-in/{id}/on           after a connection's login; after the recovery codes
 //	GET POST  /sign-in/{id}/password     a new password that is due; …/check
 //	GET POST  /sign-in/{id}/sessions     sessions elsewhere end
 //	POST      /sign-in/{id}/skip/{step}  put a step off that may wait
@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
@@ -43,8 +44,12 @@ import (
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
-// amrPassword is RFC 8176's name for what a password proves.
-const amrPassword = "pwd"
+// What a first factor proves: a password, by RFC 8176's name, and the word of a
+// connection's login, for which RFC 8176 has none; federation writes it.
+const (
+	amrPassword  = "pwd"
+	amrFederated = policy.AMRFederated
+)
 
 // ErrLinkSpent is a link for a password or a first administrator that is unknown,
 // used, replaced, void or too old.
@@ -99,7 +104,7 @@ func (x *SignIn) Routes(mux *http.ServeMux) {
 		"/sign-in/{id}/enrol":                 {x.showEnrol, x.submitEnrol},
 		"/sign-in/{id}/enrol/passkey":         {x.restart, x.submitEnrolPasskey},
 		"/sign-in/{id}/enrol/passkey/options": {nil, x.enrolPasskeyOptions},
-		"/sign-in/{id}/on":                    {x.restart, x.on},
+		"/sign-in/{id}/on":                    {x.arrive, x.on},
 		"/sign-in/{id}/password":              {x.showNewPassword, x.submitNewPassword},
 		"/sign-in/{id}/password/check":        {nil, x.checkNewPassword},
 		"/sign-in/{id}/sessions":              {x.showSessions, x.submitSessions},

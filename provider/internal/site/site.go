@@ -2,7 +2,7 @@
 // decided as one compiled, immutable snapshot in memory.
 //
 // A snapshot is dropped when the site's version moves on, so every transaction
-// that changes settings, roles, departments, resources, clients, signing keys or
+// that changes settings, roles, departments, resources, connections, clients, signing keys or
 // what break-glass lifts calls Changed. Here such a change is seen at once; another node on the same
 // database sees it within MaxAge. It answers no route itself.
 package site
@@ -37,6 +37,7 @@ type Site struct {
 	Resources   map[string]store.Resource // by identifier
 	Allowlist   *policy.Allowlist         // off while break-glass lifts it
 
+	connections connections
 	glass       store.BreakGlass
 	info        web.SiteInfo
 	clients     sync.Map // id → *store.Client
@@ -123,6 +124,9 @@ func (sites *Sites) compile(tx store.Tx, rec store.Site) (*Site, error) {
 	}
 	for _, r := range s.Settings.Resources {
 		s.Resources[r.Identifier] = r
+	}
+	if s.connections, err = loadConnections(tx); err != nil {
+		return nil, err
 	}
 	if s.glass, err = liftedNow(tx, sites.now()); err != nil {
 		return nil, err
