@@ -36,6 +36,10 @@ func fill(v reflect.Value, s string, yes bool) {
 		for i := range v.Len() {
 			fill(v.Index(i), s, yes)
 		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), s, yes)
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
@@ -60,8 +64,15 @@ func filled(page Page, s string, yes bool) Page {
 			v.FieldByIndex(field.Index).SetString("/form")
 		}
 	}
-	if _, ok := page.(FormPostPage); ok {
+	switch page.(type) {
+	case FormPostPage, ProviderPostPage:
 		v.FieldByName("Action").SetString("https://desk.example/callback")
+	case SingleSignOutPage:
+		v.FieldByName("Action").SetString("https://idp.example/slo")
+		v.FieldByName("URL").SetString("")
+	case VisitorDonePage, VisitorFailedPage:
+		v.FieldByName("Origin").SetString("https://shop.example")
+		v.FieldByName("Mode").SetString(ModeFrame)
 	}
 	return v.Interface().(Page)
 }
@@ -132,6 +143,7 @@ func TestFormsGoToThisHostOnly(t *testing.T) {
 			SignInPage{PasskeyURL: action}, CodePage{PasskeyAction: action}, EnrolPage{SkipAction: action}, PasskeyPage{OptionsURL: action}, RecoveryCodesPage{Action: action},
 			NewPasswordPage{CheckURL: action}, ForgotPage{Action: action}, SessionsFullPage{Action: action}, BreakGlassPage{Action: action}, AccountBreakGlassPage{Action: action}, AccountProfilePage{Action: action},
 			AccountPasswordPage{CheckURL: action}, AccountFactorsPage{ForgetAllAction: action}, AccountSessionsPage{EndOthersAction: action}, AccountAppsPage{RevokeAction: action}, ConfirmPage{Action: action},
+			FederationConfirmPage{Action: action}, RehearsePage{Action: action},
 		} {
 			var b bytes.Buffer
 			if err := r.Render(&b, page); err == nil {
@@ -151,8 +163,13 @@ func TestAnAnswerIsPostedOverTheWebOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"", "javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "vbscript:x", "com.example.app:/cb", "/path", "//host/path", "https:", "file:///etc/passwd"} {
-		if err := r.Render(io.Discard, FormPostPage{Action: action}); err == nil {
-			t.Errorf("a form with action %q was rendered", action)
+		for _, page := range []Page{FormPostPage{Action: action}, ProviderPostPage{Action: action}, SingleSignOutPage{Action: action}, SingleSignOutPage{URL: action}} {
+			if _, ok := page.(SingleSignOutPage); ok && action == "" {
+				continue // there is nothing to go on with
+			}
+			if err := r.Render(io.Discard, page); err == nil {
+				t.Errorf("%T with action %q was rendered", page, action)
+			}
 		}
 	}
 	page := render(t, FormPostPage{Action: "https://desk.example/cb?x=1&y=\"><script>", Fields: []Field{{"state", "\"><script>\u2028"}}})

@@ -87,11 +87,11 @@ func mentions(text string) []string {
 
 // chosen reports whether code makes the key of what a caller passes.
 func chosen(key string) bool {
-	return slices.ContainsFunc([]string{"problem.", "error.", "scope.", "notice.", "activity.", "confirm.", "control.", "acr.", "password_rule.", "time.", "device.", "mail."},
-		func(prefix string) bool { return strings.HasPrefix(key, prefix) }) || becauses.MatchString(key)
+	return slices.ContainsFunc([]string{"problem.", "error.", "scope.", "notice.", "activity.", "confirm.", "control.", "acr.", "password_rule.", "time.", "device.", "mail.", "check."},
+		func(prefix string) bool { return strings.HasPrefix(key, prefix) }) || becauses.MatchString(key) || key == "federation_error.nameless"
 }
 
-var becauses = regexp.MustCompile(`^(new_password|link_spent)\.[a-z_]+\.(title|text)$`)
+var becauses = regexp.MustCompile(`^(new_password|link_spent|federation_error|visitor_failed)\.[a-z_]+\.(title|text)$`)
 
 // late are keys of words with a number or a day, which are put in when a page is shown.
 var late = regexp.MustCompile(`\{\{(?:count|dated) "([a-z_.]+)"`)

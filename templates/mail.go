@@ -77,10 +77,14 @@ const (
 	NoticeProfileChanged   = "profile_changed"
 	NoticeEmailChanged     = "email_changed"
 	NoticeSessionsEnded    = "sessions_ended"
-	NoticeSSOOnly          = "sso_only" // a reset was asked for, and there is no password here
-	NoticeBreakGlassLifted = "break_glass_lifted"
-	NoticeBreakGlassEnded  = "break_glass_ended"
-	noticeOther            = "other"
+	NoticeSSOOnly          = "sso_only" // a reset was asked for, and there is no password here; Detail: the connection, if it is known
+	NoticeLinked           = "linked"   // the account was linked to a connection, Detail
+	// NoticeCertificateEnding tells administrators that a certificate of the
+	// connection Detail ends, Until.
+	NoticeCertificateEnding = "certificate_ending"
+	NoticeBreakGlassLifted  = "break_glass_lifted"
+	NoticeBreakGlassEnded   = "break_glass_ended"
+	noticeOther             = "other"
 )
 
 // TestMail says that sending works.
@@ -94,6 +98,9 @@ func (p InvitationMail) Mail() Mail { return Mail{Name: "invitation", URL: p.URL
 
 // Mail gives it the shape in which it waits.
 func (p NoticeMail) Mail() Mail {
+	if p.Kind == NoticeSSOOnly && p.Detail != "" {
+		p.Kind = "sso_only_by"
+	}
 	return Mail{Name: p.Kind, URL: p.URL, Until: p.Until, Detail: p.Detail}
 }
 

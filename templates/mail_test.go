@@ -37,6 +37,9 @@ func mailSamples() []Mail {
 	} {
 		all = append(all, NoticeMail{Kind: kind, URL: "https://id.example/acme/account"})
 	}
+	for _, kind := range []string{NoticeSSOOnly, NoticeLinked, NoticeCertificateEnding} {
+		all = append(all, NoticeMail{Kind: kind, URL: "https://id.example/acme/account", Until: until, Detail: "Acme SSO"})
+	}
 	for _, kind := range []string{NoticeBreakGlassLifted, NoticeBreakGlassEnded} {
 		all = append(all, NoticeMail{Kind: kind, URL: "https://id.example/acme/account", Until: until, Detail: "allowlist"})
 	}

@@ -1,5 +1,7 @@
 package templates
 
+import "slices"
+
 // Frame is what every page has around it.
 type Frame struct {
 	SiteName    string
@@ -11,6 +13,7 @@ type Frame struct {
 	LocaleLinks []LocaleLink
 	HelpURL     string // http(s) or mailto; empty: not shown
 	PrivacyURL  string // http(s); empty: not shown
+	Window      Window // where else than in a tab of its own it may be shown; zero: nowhere
 }
 
 // LocaleLink leads to the same page in another language; see LocaleLinks.
@@ -21,18 +24,22 @@ type LocaleLink struct{ Locale, URL string }
 // passkey. Buttons: continue, passkey.
 type SignInPage struct {
 	Frame
-	Flow          string // sent back as the field flow, if set
-	Action        string // where the form goes
-	Email         string // what was typed, or login_hint
-	FixedEmail    bool   // somebody signs in again, and nobody else can
-	ClientName    string // the application one is signing in to; empty: not shown
-	Notice        string // key under notice.…: what has just been done; empty: none
-	Problem       string // key under problem.…; empty: none
-	Connections   []ConnectionLink
-	ForgotURL     string // empty: not offered
-	PasskeyURL    string // gives the options of navigator.credentials.get as JSON to a POST; empty: no passkeys
-	PasskeyAction string // where the passkey's answer goes
-	CancelURL     string // back to the application without signing in; empty: not offered
+	Flow        string           // sent back as the field flow, if set
+	Action      string           // where the form goes
+	Email       string           // what was typed, or login_hint
+	FixedEmail  bool             // somebody signs in again, and nobody else can
+	ClientName  string           // the application one is signing in to; empty: not shown
+	Notice      string           // key under notice.…: what has just been done; empty: none
+	Problem     string           // key under problem.…; empty: none
+	Connections []ConnectionLink // at most 8 look right
+	ByDomain    bool             // there are too many to list: the address that one types leads to one's own
+	// ProblemConnection is the connection's name that Problem sso_only is about; the
+	// one of Connections that has it is then the way on.
+	ProblemConnection string
+	ForgotURL         string // empty: not offered
+	PasskeyURL        string // gives the options of navigator.credentials.get as JSON to a POST; empty: no passkeys
+	PasskeyAction     string // where the passkey's answer goes
+	CancelURL         string // back to the application without signing in; empty: not offered
 }
 
 // ConnectionLink offers an agents' single sign-on, as a link with id connection-{ID}.
@@ -138,6 +145,25 @@ type HomePage struct {
 }
 
 func (f Frame) frame() Frame { return f }
+
+// Way is the connection that the problem sso_only leads to, if there is one.
+func (p SignInPage) Way() *ConnectionLink {
+	for _, c := range p.Connections {
+		if p.Problem == "sso_only" && c.Name == p.ProblemConnection {
+			return &c
+		}
+	}
+	return nil
+}
+
+// Others are the connections besides Way.
+func (p SignInPage) Others() []ConnectionLink {
+	way := p.Way()
+	if way == nil {
+		return p.Connections
+	}
+	return slices.DeleteFunc(slices.Clone(p.Connections), func(c ConnectionLink) bool { return c == *way })
+}
 
 // LocaleLinks are none, as a link to the same page would lead to a spent one.
 func (SetUpDonePage) LocaleLinks() []LocaleLink { return nil }

@@ -29,6 +29,15 @@ type AccountPage struct {
 	Apps            int
 	Activity        []ActivityLine // the latest few
 	BreakGlassURL   string         // for administrators; empty: not offered
+	Links           []AccountLink  // the customer's own logins through which the agent signs in
+}
+
+// AccountLink is one of them. Link: remove-link-{ID}.
+type AccountLink struct {
+	ID, ConnectionName string
+	Email              string    // as it is known there; empty: not known
+	Used               time.Time // zero: never
+	RemoveURL          string    // empty: not offered
 }
 
 // AccountProfilePage shows and changes the agent's names.

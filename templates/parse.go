@@ -45,7 +45,10 @@ func around(file string) []string {
 }
 
 // plain pages have none of the parts in forms.html.
-var plain = []string{"consent", "error", "form_post", "home", "refused", "set_up", "sign_out", "signed_out"}
+var plain = []string{
+	"consent", "error", "form_post", "home", "refused", "set_up", "sign_out", "signed_out",
+	"federation_error", "federation_confirm", "rehearsed", "provider_post", "single_sign_out", "visitor_done", "visitor_failed", "visitor_choose",
+}
 
 // bake puts the words and file names in their places.
 func bake(source string, w words) (string, error) {
@@ -78,6 +81,8 @@ var names = strings.NewReplacer(
 	"{min_length}", `{{$.MinLength}}`,
 	"{minutes}", `{{$.Minutes}}`,
 	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
+	"{through}", `<b><bdi>{{$.ConnectionName}}</bdi></b>`,
+	"{current_email}", `<b><bdi>{{$.CurrentEmail}}</bdi></b>`,
 )
 
 // fieldLink is a link in words to a field of the page: [password](#password).
@@ -104,6 +109,15 @@ func functions(w words) template.FuncMap {
 		"spent": func(why, part string) template.HTML {
 			return w.say("link_spent."+why+"."+part, "link_spent.other."+part)
 		},
+		"signInProblem": w.signInProblem,
+		"fedTitle": func(p FederationErrorPage) template.HTML {
+			return w.say("federation_error."+p.Code+".title", "federation_error.other.title")
+		},
+		"fedText": w.federationError,
+		"visitorFailed": func(code string) template.HTML {
+			return w.say("visitor_failed."+code+".text", "visitor_failed.other.text")
+		},
+		"checkName":    w.checkName,
 		"section":      func(p Page) string { return p.file() },
 		"rule":         w.rule,
 		"count":        w.count,

@@ -46,5 +46,6 @@ func samples(locale string) map[string]Page {
 	}
 	maps.Copy(pages, stepSamples(locale))
 	maps.Copy(pages, accountSamples(locale))
+	maps.Copy(pages, federationSamples(locale))
 	return pages
 }

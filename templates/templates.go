@@ -29,6 +29,7 @@ var files embed.FS
 type Page interface {
 	file() string // its source, without .html
 	frame() Frame
+	window() Window
 	check() error // refuses what must never be sent to a browser
 }
 

@@ -51,6 +51,11 @@ func web(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
+var origins = regexp.MustCompile(`^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
+
+// origin reports whether s is the origin of web pages as browsers write it.
+func origin(s string) bool { return web(s) && origins.MatchString(s) }
+
 // link gives s back if it may be followed from a page, else "".
 func link(s string) string {
 	if ours(s) || web(s) || strings.HasPrefix(s, "mailto:") {

@@ -62,7 +62,7 @@ func (h *Web) Render(w http.ResponseWriter, r *http.Request, status int, page te
 		return err
 	}
 	header := w.Header()
-	pageHeaders(header, r, formActions)
+	pageHeaders(header, r, templates.WindowOf(page), formActions)
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
@@ -71,7 +71,9 @@ func (h *Web) Render(w http.ResponseWriter, r *http.Request, status int, page te
 	return nil
 }
 
-func pageHeaders(header http.Header, r *http.Request, formActions []string) {
+// pageHeaders let nobody frame a page, and cut it off from the page that opened
+// it, unless its window says otherwise.
+func pageHeaders(header http.Header, r *http.Request, window templates.Window, formActions []string) {
 	nonce := Nonce(r.Context())
 	actions := "'self'"
 	for _, a := range formActions {
@@ -79,9 +81,18 @@ func pageHeaders(header http.Header, r *http.Request, formActions []string) {
 			actions += " " + a
 		}
 	}
-	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; style-src 'self' 'nonce-"+nonce+"'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action "+actions+"; base-uri 'none'; frame-ancestors 'none'")
-	header.Set("X-Frame-Options", "DENY")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	ancestors := "'none'"
+	if window.Mode == templates.ModeFrame {
+		ancestors = window.Origin
+	} else {
+		header.Set("X-Frame-Options", "DENY") // it can't name an origin
+	}
+	if window.Mode == templates.ModePopup {
+		header.Set("Cross-Origin-Opener-Policy", "unsafe-none")
+	} else {
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; style-src 'self' 'nonce-"+nonce+"'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action "+actions+"; base-uri 'none'; frame-ancestors "+ancestors)
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 	if Secure(r.Context()) {

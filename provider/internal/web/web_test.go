@@ -95,6 +95,41 @@ func TestAnotherOriginCannotPostToAPage(t *testing.T) {
 	}
 }
 
+// Only a page that is meant for it may be framed, by one origin, or stay in touch
+// with its opener.
+func TestAPageIsShownElsewhereOnlyWhereItsWindowSays(t *testing.T) {
+	t.Parallel()
+	h := newWeb(t, &bytes.Buffer{})
+	for _, c := range []struct {
+		window                     templates.Window
+		ancestors, options, opener string
+	}{
+		{templates.Window{}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "https://shop.example"}, "https://shop.example", "", "same-origin"},
+		{templates.Window{Mode: templates.ModePopup, Origin: "https://shop.example:8443"}, "'none'", "DENY", "unsafe-none"},
+		{templates.Window{Mode: templates.ModeRedirect, Origin: "https://shop.example"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModePopup}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "*"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "https://*.example"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "https://shop.example; script-src *"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "https://shop.example https://evil.example"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "https://shop.example/"}, "'none'", "DENY", "same-origin"},
+		{templates.Window{Mode: templates.ModeFrame, Origin: "null"}, "'none'", "DENY", "same-origin"},
+	} {
+		w := answer(h.Handler(h.Page(func(w http.ResponseWriter, r *http.Request) error {
+			page := templates.VisitorChoosePage{Frame: h.Frame(r)}
+			page.Window = c.window
+			return h.Render(w, r, http.StatusOK, page)
+		})), httptest.NewRequest(http.MethodGet, "/federation/choose", nil))
+		header := w.Header()
+		_, ancestors, _ := strings.Cut(header.Get("Content-Security-Policy"), "frame-ancestors ")
+		if ancestors != c.ancestors || header.Get("X-Frame-Options") != c.options || header.Get("Cross-Origin-Opener-Policy") != c.opener {
+			t.Errorf("%+v: frame-ancestors %q, X-Frame-Options %q, opener policy %q", c.window, ancestors, header.Get("X-Frame-Options"), header.Get("Cross-Origin-Opener-Policy"))
+		}
+	}
+}
+
 func TestEveryPageHasItsHeadersAndAFreshNonce(t *testing.T) {
 	t.Parallel()
 	h := newWeb(t, &bytes.Buffer{})
