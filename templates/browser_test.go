@@ -174,9 +174,13 @@ func (b *browser) handler(t *testing.T) http.Handler {
 	mux.Handle("GET /acme/static/", http.StripPrefix("/acme", Static()))
 	mux.HandleFunc("GET /page/{locale}/{name}", func(w http.ResponseWriter, r *http.Request) {
 		page := samples(r.PathValue("locale"))[r.PathValue("name")]
-		if answer, ok := page.(FormPostPage); ok {
-			answer.Action = b.url + "/callback"
-			page = answer
+		switch post := page.(type) {
+		case FormPostPage:
+			post.Action = b.url + "/callback"
+			page = post
+		case ProviderPostPage:
+			post.Action = b.url + "/sso"
+			page = post
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-bm9uY2U'; style-src 'self' 'nonce-bm9uY2U'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -294,7 +298,7 @@ func everyPageIsAccessible(t *testing.T, b *browser) {
 		b.media(t, &emulation.MediaFeature{Name: "prefers-color-scheme", Value: view.scheme})
 		b.do(t, chromedp.EmulateViewport(view.width, view.height))
 		for name := range samples("en") {
-			if name == "form_post" { // goes on by itself; it has a walk of its own
+			if name == "form_post" || name == "provider_post" { // goes on by itself; it has a walk of its own
 				continue
 			}
 			b.open(t, view.locale, name)
@@ -453,16 +457,21 @@ func consentWithoutScript(t *testing.T, b *browser) {
 }
 
 func formPost(t *testing.T, b *browser) {
-	const answer = "/callback?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj"
-	b.open(t, "en", "form_post")
-	b.do(t, chromedp.WaitNotPresent(chromedp.ID("continue")))
-	b.expect(t, answer)
-	b.script(t, false)
-	b.open(t, "en", "form_post")
-	b.screenshot(t, "form-post")
-	b.expect(t)
-	b.do(t, chromedp.Click(chromedp.ID("continue")), chromedp.WaitNotPresent(chromedp.ID("continue")))
-	b.expect(t, answer)
+	for name, answer := range map[string]string{
+		"form_post":     "/callback?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj",
+		"provider_post": "/sso?RelayState=r1&SAMLRequest=PHNhbWxwOkF1dGhuUmVxdWVzdC8%2B",
+	} {
+		b.script(t, true)
+		b.open(t, "en", name)
+		b.do(t, chromedp.WaitNotPresent(chromedp.ID("continue")))
+		b.expect(t, answer)
+		b.script(t, false)
+		b.open(t, "en", name)
+		b.screenshot(t, name)
+		b.expect(t)
+		b.do(t, chromedp.Click(chromedp.ID("continue")), chromedp.WaitNotPresent(chromedp.ID("continue")))
+		b.expect(t, answer)
+	}
 }
 
 func formGoesOnce(t *testing.T, b *browser) {
@@ -475,7 +484,7 @@ func formGoesOnce(t *testing.T, b *browser) {
 func targetsAreBigEnough(t *testing.T, b *browser) {
 	b.do(t, chromedp.EmulateViewport(360, 740))
 	for name := range samples("en") {
-		if name == "form_post" {
+		if name == "form_post" || name == "provider_post" {
 			continue
 		}
 		b.open(t, "en", name)

@@ -63,45 +63,6 @@ func (w words) tell(name string, n int, keys ...string) template.HTML {
 	return ""
 }
 
-// named is tell with other words where the name is not known: those of the key
-// with _nameless at its end.
-func (w words) named(name string, keys ...string) template.HTML {
-	if name != "" {
-		return w.tell(name, 0, keys...)
-	}
-	for _, key := range keys {
-		if _, ok := w[key]; ok {
-			return w.say(key+"_nameless", key)
-		}
-	}
-	return ""
-}
-
-// signInProblem is what went wrong on the page for signing in.
-func (w words) signInProblem(p SignInPage) template.HTML {
-	if p.Problem == "sso_only" {
-		return w.named(p.ProblemConnection, "problem.sso_only")
-	}
-	return w.say("problem."+p.Problem, "problem.unknown")
-}
-
-// federationError is why signing in through a connection did not work.
-func (w words) federationError(p FederationErrorPage) template.HTML {
-	name := p.ConnectionName
-	if name == "" {
-		name = w["federation_error.nameless"]
-	}
-	return w.tell(name, 0, "federation_error."+p.Code+".text", "federation_error.other.text")
-}
-
-// checkName is what a check looks at, in words if we have some.
-func (w words) checkName(name string) template.HTML {
-	if words := w.say("check." + name); words != "" {
-		return words
-	}
-	return template.HTML("<bdi>" + html.EscapeString(name) + "</bdi>")
-}
-
 // confirm is one part of a ConfirmPage's words.
 func (w words) confirm(p ConfirmPage, part string) template.HTML {
 	name := p.Name

@@ -282,7 +282,26 @@
     for (const or of document.querySelectorAll("[data-with-passkey]")) or.hidden = false;
   }
 
-  // An answer to a client goes on by itself.
+  // How a visitor's sign-in ended is told to the widget: to the page that opened
+  // this one, or that it is framed by, if that is of exactly the origin that asked.
+  for (const words of document.querySelectorAll("[data-scriptless]")) words.hidden = true;
+  for (const button of document.querySelectorAll("[data-close]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => window.close());
+  }
+  const told = document.querySelector("[data-tell]");
+  if (told) {
+    const { tell: type, mode, origin, state, code, error, lost } = told.dataset;
+    const asker = mode === "popup" ? window.opener : window.parent === window ? null : window.parent;
+    if (asker) {
+      asker.postMessage(code ? { type, code, state } : { type, state, error }, origin);
+      if (code && mode === "popup") window.close();
+    } else if (lost) {
+      told.textContent = lost;
+    }
+  }
+
+  // An answer to a client, or a question to a provider, goes on by itself.
   const answer = document.querySelector("form[data-submit]");
   if (answer) HTMLFormElement.prototype.submit.call(answer);
 })();
