@@ -71,6 +71,11 @@ const (
 	BreakGlassEnd   = "break_glass.end"
 	BreakGlassCodes = "break_glass.codes" // offline codes were made
 
+	FederationRefused  = "federation.refused"  // a login elsewhere did not hold
+	FederationVisitor  = "federation.visitor"  // a visitor was vouched for
+	ConnectionRehearse = "connection.rehearse" // an administrator signed in through it
+	AgentLink          = "agent.link"          // to a subject of a connection
+
 	MailFail = "mail.fail" // given up, or dropped
 
 	BackupMake    = "backup.make"
