@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Session is one browser's signed-in time. Its key is the SHA-256 of the
 // cookie's value; SID is its public name, in tokens and on the feed.
@@ -18,7 +21,8 @@ type Session struct {
 	// session is good for as long.
 	Lifted bool `json:"lifted,omitempty"`
 	// Connection is the one that was signed in through, if any, Subject who that was
-	// there, and Upstream the session's name there, for a logout from there.
+	// there, and Upstream the session there, for a logout: a name of it or of its
+	// subject in base64url, a dot, and what tells it from others of that name.
 	Connection string `json:"connection,omitempty"`
 	Subject    string `json:"subject,omitempty"`
 	Upstream   string `json:"upstream,omitempty"`
@@ -31,7 +35,8 @@ type Session struct {
 	End       time.Time `json:"end"`     // absolute end
 }
 
-// Sessions are found by "sid" (unique), "agent" and "connection".
+// Sessions are found by "sid" (unique), "agent", "connection" and "upstream"
+// (UpstreamKey).
 var Sessions = Table[Session]{
 	Kind:    "session",
 	Key:     func(s *Session) string { return s.Hash },
@@ -40,7 +45,17 @@ var Sessions = Table[Session]{
 		{Name: "sid", Values: func(s *Session) []string { return []string{s.SID} }}, // 128 random bits: unique without a check
 		{Name: "agent", Values: func(s *Session) []string { return []string{s.AgentID} }},
 		{Name: "connection", Values: func(s *Session) []string { return []string{s.Connection} }},
+		{Name: "upstream", Values: func(s *Session) []string { return []string{UpstreamKey(s.Connection, s.Upstream)} }},
 	},
+}
+
+// UpstreamKey finds sessions by the first part of their Upstream; "" for none.
+func UpstreamKey(connection, upstream string) string {
+	name, _, _ := strings.Cut(upstream, ".")
+	if name == "" {
+		return ""
+	}
+	return connection + " " + name
 }
 
 // SignIn is a sign-in under way. It travels in a sealed cookie and is stored

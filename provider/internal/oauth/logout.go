@@ -62,6 +62,9 @@ func (o *OAuth) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := o.endSession(w, r, s, rec); err != nil {
 		return err
 	}
+	if left, err := o.elsewhere(w, r, s, rec, request); left || err != nil {
+		return err
+	}
 	return o.signedOut(w, r, request)
 }
 
@@ -111,6 +114,9 @@ func (o *OAuth) logoutConfirmed(w http.ResponseWriter, r *http.Request) error {
 		return o.confirmLogout(w, r, s, rec, request)
 	}
 	if err := o.endSession(w, r, s, rec); err != nil {
+		return err
+	}
+	if left, err := o.elsewhere(w, r, s, rec, request); left || err != nil {
 		return err
 	}
 	return o.signedOutPage(w, r, request)
@@ -213,15 +219,29 @@ func (o *OAuth) signedOut(w http.ResponseWriter, r *http.Request, request logout
 	if request.target == "" {
 		return o.signedOutPage(w, r, request)
 	}
-	target := request.target
-	if request.state != "" {
-		separator := "?"
-		if strings.Contains(target, "?") {
-			separator = "&"
-		}
-		target += separator + url.Values{"state": {request.state}}.Encode()
+	return web.SeeOther(w, r, request.back())
+}
+
+// back is where the client asked to go, with its state; empty: nowhere.
+func (request logoutRequest) back() string {
+	if request.target == "" || request.state == "" {
+		return request.target
 	}
-	return web.SeeOther(w, r, target)
+	separator := "?"
+	if strings.Contains(request.target, "?") {
+		separator = "&"
+	}
+	return request.target + separator + url.Values{"state": {request.state}}.Encode()
+}
+
+// elsewhere goes on to sign out at the login that the session came from, which
+// comes back to where the client asked to go; left says that it does.
+func (o *OAuth) elsewhere(w http.ResponseWriter, r *http.Request, s *site.Site, rec store.Session, request logoutRequest) (left bool, err error) {
+	target, err := o.Sessions.LeaveSignedOut(w, r, s, rec, request.back())
+	if err != nil || target == "" {
+		return false, err
+	}
+	return true, web.SeeOther(w, r, target)
 }
 
 func (o *OAuth) signedOutPage(w http.ResponseWriter, r *http.Request, request logoutRequest) error {

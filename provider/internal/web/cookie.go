@@ -35,6 +35,24 @@ func ClearCookie(w http.ResponseWriter, r *http.Request, name string) {
 	})
 }
 
+// SetFrameCookie is SetCookie for a page that another site frames. The cookie is
+// partitioned: it exists within pages of that site only, and nowhere else.
+func SetFrameCookie(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) {
+	http.SetCookie(w, frameCookie(r, name, value, int(maxAge/time.Second)))
+}
+
+// ClearFrameCookie removes it.
+func ClearFrameCookie(w http.ResponseWriter, r *http.Request, name string) {
+	http.SetCookie(w, frameCookie(r, name, "", -1))
+}
+
+func frameCookie(r *http.Request, name, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName(r, name), Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, Partitioned: true,
+	}
+}
+
 // Cookie returns a cookie's value. Two of the same name are none: one of them
 // was planted, and their order does not say which.
 func Cookie(r *http.Request, name string) (string, bool) {

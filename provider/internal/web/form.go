@@ -38,7 +38,10 @@ var (
 // MaxForm bytes. A parameter given twice, bad escapes, a NUL or invalid UTF-8 is
 // ErrBadRequest (RFC 6749, section 3.2: parameters must not be repeated), but for
 // resource, of which RFC 8707, section 2, allows several.
-func ReadForm(r *http.Request) (url.Values, error) {
+func ReadForm(r *http.Request) (url.Values, error) { return ReadFormOf(r, MaxForm) }
+
+// ReadFormOf is ReadForm with a limit of its own, in bytes.
+func ReadFormOf(r *http.Request, most int64) (url.Values, error) {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" || len(r.Header.Values("Content-Type")) != 1 {
 		return nil, ErrMediaType
@@ -49,11 +52,11 @@ func ReadForm(r *http.Request) (url.Values, error) {
 	if r.Header.Get("Content-Encoding") != "" {
 		return nil, ErrMediaType
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxForm+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w: %w", ErrBadRequest, err)
 	}
-	if len(body) > MaxForm {
+	if int64(len(body)) > most {
 		return nil, ErrTooLarge
 	}
 	return parseParameters(string(body))

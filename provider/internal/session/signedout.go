@@ -1,0 +1,80 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+const (
+	signedOutCookie = "signed-out"
+	// signedOutLife is how long the browser may take to the page that goes on.
+	signedOutLife = time.Minute
+)
+
+// SignedOut is what is left of a session that rested on a connection: enough to
+// sign out there too, and where the browser was going.
+type SignedOut struct {
+	Connection string    `json:"connection"`
+	Subject    string    `json:"subject"`
+	Upstream   string    `json:"upstream,omitempty"`
+	Target     string    `json:"target,omitempty"` // validated; empty: nowhere
+	At         time.Time `json:"at"`
+}
+
+// LeaveSignedOut keeps what is left of rec for the page of its connection, and
+// returns that page's path; "" if rec rests on none that is in use.
+func (x *Sessions) LeaveSignedOut(w http.ResponseWriter, r *http.Request, s *site.Site, rec store.Session, target string) (string, error) {
+	if rec.Connection == "" || s.Connection(rec.Connection) == nil {
+		return "", nil
+	}
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
+	if err != nil {
+		return "", err
+	}
+	plain, err := json.Marshal(SignedOut{rec.Connection, rec.Subject, rec.Upstream, target, x.Now().UTC()})
+	if err != nil {
+		return "", err
+	}
+	value := box.Seal(plain, signedOutData(s))
+	if len(value) > maxFlowCookie {
+		return "", nil
+	}
+	web.SetCookie(w, r, signedOutCookie, value, signedOutLife)
+	return s.Base() + "/federation/" + url.PathEscape(rec.Connection) + "/logout", nil
+}
+
+// TakeSignedOut returns what LeaveSignedOut kept, once, or ErrNoFlow.
+func (x *Sessions) TakeSignedOut(w http.ResponseWriter, r *http.Request, s *site.Site) (left SignedOut, err error) {
+	value, ok := web.Cookie(r, signedOutCookie)
+	if !ok {
+		return left, ErrNoFlow
+	}
+	web.ClearCookie(w, r, signedOutCookie)
+	box, err := x.Keys.Box(r.Context(), s.Path, keys.SecretFlow)
+	if err != nil {
+		return left, err
+	}
+	plain, ok := box.Open(value, signedOutData(s))
+	if !ok {
+		return left, ErrNoFlow
+	}
+	if err := json.Unmarshal(plain, &left); err != nil {
+		return left, fmt.Errorf("decode a sign-out: %w", err)
+	}
+	if age := x.Now().Sub(left.At); age > signedOutLife || age < -signedOutLife {
+		return SignedOut{}, ErrNoFlow
+	}
+	return left, nil
+}
+
+func signedOutData(s *site.Site) []byte {
+	return fmt.Appendf(nil, "signed out %d:%s", len(s.Path), s.Path)
+}
