@@ -43,27 +43,33 @@ func lack(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-// axeScript is axe-core's source, fetched once from npm into the user's cache.
+// axeScript is axe-core's source.
 func axeScript(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(npmPackage(t, "axe-core", axeVersion), "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(source)
+}
+
+// npmPackage is the folder of a package, fetched once from npm into the user's cache.
+func npmPackage(t *testing.T, name, version string) string {
 	t.Helper()
 	npm := need(t, "npm")
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = t.TempDir()
 	}
-	prefix := filepath.Join(cache, "chatelaine-test", "axe-core-"+axeVersion)
-	script := filepath.Join(prefix, "node_modules", "axe-core", "axe.min.js")
-	if _, err := os.Stat(script); err != nil {
-		out, err := exec.Command(npm, "install", "--prefix", prefix, "--ignore-scripts", "--no-audit", "--no-fund", "axe-core@"+axeVersion).CombinedOutput()
+	prefix := filepath.Join(cache, "chatelaine-test", name+"-"+version)
+	folder := filepath.Join(prefix, "node_modules", name)
+	if _, err := os.Stat(filepath.Join(folder, "package.json")); err != nil {
+		out, err := exec.Command(npm, "install", "--prefix", prefix, "--ignore-scripts", "--no-audit", "--no-fund", name+"@"+version).CombinedOutput()
 		if err != nil {
-			lack(t, fmt.Sprintf("npm install axe-core: %v: %s", err, out))
+			lack(t, fmt.Sprintf("npm install %s: %v: %s", name, err, out))
 		}
 	}
-	source, err := os.ReadFile(script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(source)
+	return folder
 }
 
 // browser is one tab of a Chromium, and the server it looks at.
