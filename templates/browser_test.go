@@ -272,6 +272,8 @@ func TestPagesInChromium(t *testing.T) {
 		{"rules are ticked while one types, as far as they are known", rulesAreTicked},
 		{"codes can be kept in three ways", codesAreKept},
 		{"times are the reader's own", timesAreTheReaders},
+		{"a widget signs its visitor in", widgetSignsIn},
+		{"a visitor's code is told to its origin only", codeIsToldToItsOriginOnly},
 	} {
 		t.Run(walk.name, func(t *testing.T) {
 			b.script(t, true)
