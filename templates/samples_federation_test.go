@@ -47,6 +47,7 @@ func federationSamples(locale string) map[string]Page {
 			Got:    []SaidLine{{"email", []string{"ana@acme.example"}}, {"roles", []string{"supervisors"}}}},
 		"rehearsed_failed": RehearsedPage{Frame: at("/federation/corp/rehearsed"), ConnectionName: "Acme SSO", NextURL: "/federation/corp/rehearse",
 			Checks: []CheckLine{{"signature", true, "", ""}, {"audience", false, "https://id.acme.example/federation/corp", "https://id.acme.example/federation/" + longName}, {"clock", false, "", ""}}},
+		"lead":                    LeadPage{Frame: frame, Connection: logins(1)[0]},
 		"provider_post":           ProviderPostPage{Frame: at("/federation/corp/start"), Action: "https://idp.example/sso", ConnectionName: "Acme SSO", Fields: [][2]string{{"SAMLRequest", "PHNhbWxwOkF1dGhuUmVxdWVzdC8+"}, {"RelayState", "r1"}}},
 		"single_sign_out":         SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", URL: "https://idp.example/slo?SAMLRequest=x", ReturnURL: "/"},
 		"single_sign_out_post":    SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Action: "https://idp.example/slo", Fields: [][2]string{{"SAMLRequest", "eA=="}}, ReturnURL: "http://localhost:8081/", ClientName: "Agent Desk"},

@@ -8,6 +8,7 @@ const SIGN_IN_TIMEOUT = 10 * 60_000;
 const MARGIN = 10_000; // a token that ends sooner is not handed out
 const MAX_WAIT = 60_000;
 const MAX_TIMER = 2 ** 31 - 1;
+const MAX_RETURN = 1000; // of the address that a redirect comes back to
 const TRIES = 3; // at the start
 const RESULT = ["chatelaine_code", "chatelaine_state", "chatelaine_error"];
 
@@ -463,6 +464,7 @@ export class Chatelaine {
   #leave(url, query, pending) {
     const home = new URL(location.href);
     home.hash = "";
+    if (home.href.length > MAX_RETURN) home.search = "";
     query.set("return_to", home.href);
     try {
       sessionStorage.setItem(this.#key + ":signing-in", JSON.stringify(pending));
