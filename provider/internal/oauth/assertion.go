@@ -1,17 +1,14 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -19,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -67,7 +65,7 @@ func (o *OAuth) checkAssertion(ctx context.Context, s *site.Site, given credenti
 		return nil, nil, fmt.Errorf("%w: parse: %w", ErrInvalidClient, err)
 	}
 	var unverified assertionClaims
-	if err := strictMembers(signed.UnsafePayloadWithoutVerification(), &unverified); err != nil {
+	if err := strictjson.Unmarshal(signed.UnsafePayloadWithoutVerification(), &unverified); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrInvalidClient, err)
 	}
 	id := unverified.Subject
@@ -169,52 +167,4 @@ func usable(k *jose.JSONWebKey, alg string) bool {
 		return alg == "EdDSA"
 	}
 	return false
-}
-
-// strictMembers decodes a JSON object in which no member stands twice.
-func strictMembers(raw []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if err := uniqueMembers(d, 0); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("there is something behind the JSON value")
-	}
-	return json.Unmarshal(raw, into)
-}
-
-const maxDepth = 16
-
-// uniqueMembers reads one value and refuses repeated members: of two, another
-// reader may take the other one.
-func uniqueMembers(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	if err != nil {
-		return err
-	}
-	delim, nested := t.(json.Delim)
-	if !nested {
-		return nil
-	}
-	if depth == maxDepth {
-		return errors.New("JSON is nested too deeply")
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if delim == '{' {
-			name, err := d.Token()
-			if err != nil {
-				return err
-			}
-			if seen[name.(string)] {
-				return fmt.Errorf("JSON member %.50q is given twice", name)
-			}
-			seen[name.(string)] = true
-		}
-		if err := uniqueMembers(d, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
 }

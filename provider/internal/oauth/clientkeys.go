@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -96,7 +97,7 @@ func parseKeys(raw []byte) (*jose.JSONWebKeySet, error) {
 	var list struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := strictMembers(raw, &list); err != nil {
+	if err := strictjson.Unmarshal(raw, &list); err != nil {
 		return nil, fmt.Errorf("jwks: %w", err)
 	}
 	if len(list.Keys) > maxKeys {

@@ -12,6 +12,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -211,7 +212,7 @@ func (a *authorizeRequest) parseClaims(v url.Values) error {
 		IDToken  map[string]*wish `json:"id_token"`
 		UserInfo map[string]*wish `json:"userinfo"`
 	}
-	if len(text) > maxClaims || strictMembers([]byte(text), &asked) != nil {
+	if len(text) > maxClaims || strictjson.Unmarshal([]byte(text), &asked) != nil {
 		return invalid
 	}
 	a.claims = json.RawMessage(text)
