@@ -214,7 +214,7 @@ export class Chatelaine {
       const identity = await this.#identity();
       this.#kept = this.#read() || this.#kept;
       if (!identity && this.assurance === "signed") this.#forget(); // signed out at the page
-      return this.#ask(identity ? { identity } : {}, true);
+      return this.#ask(identity ? { identity } : {});
     });
   }
 
@@ -240,7 +240,7 @@ export class Chatelaine {
         const kept = this.#kept;
         if (kept && kept.token !== unlike && lasts(kept)) return kept.token; // another tab was faster
         const identity = kept ? "" : await this.#identity();
-        return this.#ask(identity ? { identity } : {}, true);
+        return this.#ask(identity ? { identity } : {});
       }).finally(() => {
         if (this.#renewing === mine) this.#renewing = null;
       });
@@ -276,19 +276,20 @@ export class Chatelaine {
   async #prove(code, verifier) {
     await this.#alone(() => {
       this.#kept = this.#read() || this.#kept;
-      return this.#ask({ proof: code, code_verifier: verifier }, false);
+      return this.#ask({ proof: code, code_verifier: verifier });
     });
   }
 
   /**
    * Asks for a token, as the visitor of the renewal token that we hold if we hold one.
+   * Once that is of no use any more, as a new visitor; it is kept until that works.
    * @param {Record<string, string>} body
-   * @param {boolean} again whether to begin anew if that one is of no use any more
+   * @param {string} [spent] a renewal token that is of no use
    * @returns {Promise<string>}
    */
-  async #ask(body, again) {
+  async #ask(body, spent) {
     const turn = this.#turn;
-    const renew = this.#kept ? this.#kept.renew : "";
+    const renew = this.#kept && this.#kept.renew !== spent ? this.#kept.renew : "";
     try {
       const answer = await this.#post(renew ? { ...body, renew } : body);
       if (this.#stopped.signal.aborted) throw this.#gone();
@@ -298,12 +299,12 @@ export class Chatelaine {
     } catch (err) {
       const failure = asError(err);
       if (turn !== this.#turn || failure.code === "stopped") throw failure;
-      if (renew && again && failure.code === "invalid_grant") {
+      if (renew && !spent && failure.code === "invalid_grant") {
         const kept = this.#read();
-        if (kept && kept.renew !== renew) this.#kept = kept; // another tab has used it and holds the next
-        else this.#forget();
-        const identity = body.identity || (this.#kept ? "" : await this.#identity());
-        return this.#ask(identity ? { identity } : {}, false);
+        const newer = kept && kept.renew !== renew; // another tab has used it and holds the next
+        if (newer) this.#kept = kept;
+        const identity = newer || body.proof || body.identity ? "" : await this.#identity();
+        return this.#ask(identity ? { ...body, identity } : body, renew);
       }
       this.#fail(failure, !!body.proof);
       throw failure;

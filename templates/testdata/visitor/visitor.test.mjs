@@ -189,6 +189,23 @@ walk("a renewal token that is of no use any more begins anew, once", async (w) =
   chat.stop();
 });
 
+walk("what can't be used besides the renewal token costs nobody the visitor", async (w) => {
+  (await w.start()).stop();
+  w.reply = (body) => body.identity ? { status: 400, json: { error: "invalid_grant" } } : w.grant(body);
+  await assert.rejects(w.start({ identity: async () => "forged" }), code("invalid_grant"));
+  assert.deepEqual(w.bodies().slice(1), [{ identity: "forged", renew: "r1" }, { identity: "forged" }]);
+  assert.equal(JSON.parse(w.storage.getItem(KEY)).renew, "r1");
+});
+
+walk("a visitor who was away too long for the renewal token is signed in as a new one", async (w) => {
+  const chat = await w.start();
+  w.good.clear();
+  await popup(w, chat);
+  assert.deepEqual(w.bodies().slice(1).map((b) => [b.proof, b.renew]), [["c0de", "r1"], ["c0de", undefined]]);
+  assert.equal(chat.assurance, "federated");
+  chat.stop();
+});
+
 walk("an issuer that fails is asked less and less, and again when it is well", async (w) => {
   const chat = await w.start();
   w.reply = () => ({ status: 503, json: {} });
