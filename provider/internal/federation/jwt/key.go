@@ -1,0 +1,227 @@
+package jwt
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"hash"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
+)
+
+// MinSecret is the shortest shared secret, in bytes.
+const MinSecret = 32
+
+const minRSABits = 2048
+
+var errNull = errors.New("null")
+
+// Key verifies tokens: a shared secret or a public key.
+type Key struct {
+	KID string
+	// Alg is the one algorithm of the key; empty: those of its kind.
+	Alg    string
+	Secret []byte
+	Public crypto.PublicKey
+}
+
+// Algorithms are what the key may verify; none for a key that is too weak.
+func (k Key) Algorithms() []string {
+	var of []string
+	switch public := k.Public.(type) {
+	case nil:
+		if len(k.Secret) >= MinSecret {
+			of = []string{"HS256", "HS384", "HS512"}
+		}
+	case *rsa.PublicKey:
+		if public.N.BitLen() >= minRSABits && public.E >= 3 && public.E%2 == 1 {
+			of = []string{"RS256", "RS384", "RS512"}
+		}
+	case *ecdsa.PublicKey:
+		switch public.Curve.Params().BitSize {
+		case 256:
+			of = []string{"ES256"}
+		case 384:
+			of = []string{"ES384"}
+		}
+	case ed25519.PublicKey:
+		if len(public) == ed25519.PublicKeySize {
+			of = []string{"EdDSA"}
+		}
+	}
+	if k.Alg != "" {
+		return slices.DeleteFunc(of, func(a string) bool { return a != k.Alg })
+	}
+	return of
+}
+
+// ParsePublicKey reads a public key, or a certificate's, as people paste it.
+func ParsePublicKey(text string) (crypto.PublicKey, error) {
+	block, rest := pem.Decode([]byte(strings.TrimSpace(text)))
+	if block == nil || len(strings.TrimSpace(string(rest))) > 0 {
+		return nil, errors.New("it is not one PEM block")
+	}
+	var key crypto.PublicKey
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "CERTIFICATE":
+		var c *x509.Certificate
+		if c, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = c.PublicKey
+		}
+	default:
+		return nil, fmt.Errorf("it is a %s and not a PUBLIC KEY", strings.ToLower(block.Type))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key cannot be read: %w", err)
+	}
+	if len((Key{Public: key}).Algorithms()) == 0 {
+		return nil, errors.New("the key must be RSA of at least 2,048 bits, EC P-256 or P-384, or Ed25519")
+	}
+	return key, nil
+}
+
+// UserHash is the hex HMAC-SHA256 by which some sites vouch for a visitor's id.
+func UserHash(secret []byte, id string) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(id))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// CheckUserHash compares in constant time.
+func CheckUserHash(secret []byte, id, given string) bool {
+	return len(secret) >= MinSecret && hmac.Equal([]byte(UserHash(secret, id)), []byte(strings.ToLower(given)))
+}
+
+// header is what is looked at of a token's header.
+type header struct {
+	Alg  string          `json:"alg"`
+	KID  string          `json:"kid"`
+	Typ  string          `json:"typ"`
+	Crit json.RawMessage `json:"crit"`
+}
+
+// signature finds the key and verifies by it, before anything of the payload is
+// read.
+func (v *verification) signature() error {
+	rawHeader, payload, signature, err := v.split()
+	if err != nil {
+		return err
+	}
+	var h header
+	if err := strictjson.Unmarshal(rawHeader, &h); err != nil {
+		return v.check(CodeInvalid, CheckForm, false, "a header that reads in one way", err.Error())
+	}
+	if err := v.must(h.Crit == nil, CheckForm, "no crit", "crit"); err != nil {
+		return err
+	}
+	typed := h.Typ == "" || strings.EqualFold(strings.TrimPrefix(strings.ToLower(h.Typ), "application/"), "jwt")
+	if err := v.must(typed, CheckForm, "typ JWT", h.Typ); err != nil {
+		return err
+	}
+	candidates, err := v.candidates(h)
+	if err != nil {
+		return err
+	}
+	signed := v.raw[:strings.LastIndexByte(v.raw, '.')]
+	valid := slices.ContainsFunc(candidates, func(k Key) bool { return k.verify(h.Alg, []byte(signed), signature) })
+	if err := v.check(CodeInvalid, CheckSignature, valid, "by one of the connection's keys", "by another"); err != nil {
+		return err
+	}
+	return v.read(payload)
+}
+
+// candidates are the keys that may have signed: the one that kid names, or else
+// all of the algorithm.
+func (v *verification) candidates(h header) ([]Key, error) {
+	var named, fit []Key
+	var algorithms, kids []string
+	for _, k := range v.Keys {
+		kids = append(kids, k.KID)
+		if h.KID != "" && k.KID != "" && k.KID != h.KID {
+			continue
+		}
+		named = append(named, k)
+		algorithms = append(algorithms, k.Algorithms()...)
+		if slices.Contains(k.Algorithms(), h.Alg) {
+			fit = append(fit, k)
+		}
+	}
+	if err := v.check(CodeInvalid, CheckKey, len(named) > 0, "kid "+strings.Join(kids, ", "), "kid "+h.KID); err != nil {
+		return nil, err
+	}
+	slices.Sort(algorithms)
+	if err := v.check(CodeInvalid, CheckAlgorithm, len(fit) > 0, strings.Join(slices.Compact(algorithms), ", "), h.Alg); err != nil {
+		return nil, err
+	}
+	return fit[:min(len(fit), maxTried)], nil
+}
+
+var digests = map[string]struct {
+	hash crypto.Hash
+	new  func() hash.Hash
+}{"256": {crypto.SHA256, sha256.New}, "384": {crypto.SHA384, sha512.New384}, "512": {crypto.SHA512, sha512.New}}
+
+// verify verifies by an algorithm that is one of the key's (RFC 7518, section 3,
+// and RFC 8037).
+func (k Key) verify(alg string, signed, signature []byte) bool {
+	if alg == "EdDSA" {
+		key, ok := k.Public.(ed25519.PublicKey)
+		return ok && ed25519.Verify(key, signed, signature)
+	}
+	d, ok := digests[alg[len(alg)-3:]]
+	if !ok {
+		return false
+	}
+	if alg[:2] == "HS" {
+		mac := hmac.New(d.new, k.Secret)
+		mac.Write(signed)
+		return k.Public == nil && hmac.Equal(mac.Sum(nil), signature)
+	}
+	h := d.new()
+	h.Write(signed)
+	switch key := k.Public.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, d.hash, h.Sum(nil), signature) == nil
+	case *ecdsa.PublicKey:
+		size := (key.Curve.Params().BitSize + 7) / 8
+		return len(signature) == 2*size &&
+			ecdsa.Verify(key, h.Sum(nil), new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:]))
+	}
+	return false
+}
+
+// hashID stands in for a jti where a dialect has none.
+func hashID(raw string) string {
+	sum := sha256.Sum256([]byte(raw))
+	return "token:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// KeyID is the kid of a token's header, which nobody has verified; "" for none.
+func KeyID(raw string) string {
+	first, _, _ := strings.Cut(raw, ".")
+	text, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	var h header
+	if err != nil || len(raw) > MaxToken || json.Unmarshal(text, &h) != nil {
+		return ""
+	}
+	return h.KID
+}
