@@ -12,6 +12,7 @@
 //	GET POST  /consent/{id}                             oauth
 //	GET POST  /sign-in/{id}, /set-up/{token}            signin: the steps of a sign-in, the first administrator
 //	GET POST  /forgot, /reset, /break-glass             signin: ways back in
+//	GET POST  /federation/{id}/…                        federation: signing in through a customer's own login
 //	GET POST  /account…                                 account: an agent's own pages
 //	POST      /access/v1/evaluation                     access: one decision (AuthZEN)
 //	GET       /access/v1/revocations                    access: the feed
@@ -45,6 +46,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/mail"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
@@ -106,6 +108,8 @@ type Server struct {
 	glass  *breakglass.Glass
 	mail   *mail.Mail
 
+	federation *federation.Federation
+
 	queueOnly bool // mails are sent by another process
 }
 
@@ -147,9 +151,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	factors := factor.New(factor.Options{Keys: s.keys, Audit: s.audit, Now: o.Now})
+	outbound := web.NewOutboundClient(loopback(o.PublicURL))
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
-		Outbound: web.NewOutboundClient(loopback(o.PublicURL)), Now: o.Now,
+		Outbound: outbound, Now: o.Now,
 	})
 	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
 	s.signin = signin.New(signin.Options{
@@ -161,6 +166,10 @@ func New(o Options) (*Server, error) {
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings, Passwords: passwords, Rules: rules,
 		Factors: factors, Glass: s.glass, Mail: s.mail, Now: o.Now,
 	})
+	s.federation = federation.New(federation.Options{
+		Store: s.store, Sites: sites, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Sessions: sessions, Factors: factors, Web: surroundings,
+		Client: outbound, Notice: s.mail.Notice, Failed: failed, Now: o.Now,
+	})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
 		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
@@ -170,6 +179,7 @@ func New(o Options) (*Server, error) {
 	protocol.Routes(mux)
 	s.access.Routes(mux)
 	s.signin.Routes(mux)
+	s.federation.Routes(mux)
 	own.Routes(mux)
 	mux.Handle("GET /static/", templates.Static())
 	mux.Handle("GET /{$}", surroundings.Page(home{surroundings, s.store, sessions}.page))
@@ -186,7 +196,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house
@@ -239,11 +249,11 @@ func (s *Server) Prepare(ctx context.Context) error {
 }
 
 // Run does what has to be done in the background until ctx ends: it chains the
-// audit log, rotates keys, ends what break-glass lifted, sends mail and removes
-// expired records. It returns when all of it has stopped, what was under way finished.
+// audit log, rotates keys, ends what break-glass lifted, reads providers' metadata,
+// sends mail and removes expired records. It returns when all of it has stopped, what was under way finished.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.sweep}
+	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.federation.Run, s.sweep}
 	if !s.queueOnly {
 		background = append(background, s.mail.Run)
 	}

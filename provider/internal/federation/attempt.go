@@ -1,0 +1,128 @@
+package federation
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// attempt is one request of a way through a connection, and what is known of it.
+type attempt struct {
+	site *site.Site
+	conn *store.Connection
+	step string // of the trace
+	flow *flow  // nil: none is known
+
+	checks  []store.Check
+	said    map[string][]string
+	subject string
+	agent   string // whose account it is, once that is known
+}
+
+func cut(pattern string) (method, path string) {
+	method, path, _ = strings.Cut(pattern, " ")
+	return method, path
+}
+
+// begin finds the request's connection, of one of those kinds if any are named.
+func (x *Federation) begin(r *http.Request, step string, kinds ...string) (*attempt, error) {
+	s := site.From(r.Context())
+	c := s.Connection(r.PathValue("id"))
+	if c == nil {
+		return nil, ErrNoConnection
+	}
+	for _, kind := range kinds {
+		if c.Kind == kind {
+			return &attempt{site: s, conn: c, step: step}, nil
+		}
+	}
+	if len(kinds) > 0 {
+		return nil, ErrNoConnection
+	}
+	return &attempt{site: s, conn: c, step: step}, nil
+}
+
+// url is an absolute URL of the connection's.
+func (at *attempt) url(path string) string { return connectionURL(at.site, at.conn, path) }
+
+func connectionURL(s *site.Site, c *store.Connection, path string) string {
+	return s.URL("/federation/" + url.PathEscape(c.ID) + path)
+}
+
+// path is the same on this host.
+func (at *attempt) path(path string) string {
+	return at.site.Base() + "/federation/" + url.PathEscape(at.conn.ID) + path
+}
+
+// end answers a request that failed: it leaves a trace and a record, and tells the
+// person in a sentence. An error that is no fault is returned.
+func (x *Federation) end(w http.ResponseWriter, r *http.Request, at *attempt, err error) error {
+	f := faultOf(err)
+	if f == nil {
+		return err
+	}
+	x.trace(r, at, f)
+	x.note(r, at, f)
+	if at.flow != nil && at.flow.Visitor != nil {
+		return x.visitorFailed(w, r, at, f.code)
+	}
+	return x.errorPage(w, r, at, f.code)
+}
+
+// note writes the audit log: of whom nobody knows, by the minute.
+func (x *Federation) note(r *http.Request, at *attempt, f *fault) {
+	e := audit.Event{Action: audit.FederationRefused, Object: connectionRef(at.conn), Result: audit.Refused, Reason: f.code}
+	if at.agent == "" {
+		x.Audit.Count(at.site.Path, e)
+		return
+	}
+	e.Changes = []audit.Change{{Field: "agent", New: at.agent}}
+	err := x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error { return x.Audit.Record(r.Context(), tx, e) })
+	if err != nil {
+		web.Log(r.Context()).Error().Err(err).Msg("record a refused sign-in")
+	}
+}
+
+var statusOf = map[string]int{
+	codeProviderDown: http.StatusServiceUnavailable, codeExpired: http.StatusBadRequest, codeTokenInvalid: http.StatusBadRequest,
+	codeTokenExpired: http.StatusBadRequest, codeMissing: http.StatusBadRequest, codeReplayed: http.StatusBadRequest,
+}
+
+func (x *Federation) errorPage(w http.ResponseWriter, r *http.Request, at *attempt, code string) error {
+	page := templates.FederationErrorPage{
+		Frame: x.Web.Frame(r), Code: code, ConnectionName: at.conn.Name, RequestID: web.RequestID(r.Context()),
+	}
+	if at.flow != nil && at.flow.Mode == modeAgent {
+		if _, err := x.Sessions.SignIn(r, at.site, at.flow.SignIn); err == nil {
+			page.RetryURL = at.path(startPath(at.flow.SignIn))
+			page.SignInURL = at.site.Base() + "/sign-in/" + url.PathEscape(at.flow.SignIn) + "?here=1"
+		}
+	}
+	if page.SignInURL == "" && at.conn.For == store.ForAgents {
+		page.SignInURL = at.site.Base() + "/account"
+	}
+	status := statusOf[code]
+	if status == 0 {
+		status = http.StatusForbidden
+	}
+	return x.Web.Render(w, r, status, page)
+}
+
+// outbound turns the fault of a request of ours into one that says nothing of our
+// network to who tried.
+func outbound(err error, what string) error {
+	if errors.Is(err, web.ErrOutbound) {
+		return refuse(codeProviderDown, "%s: %v", what, err)
+	}
+	return err
+}
+
+// connectionRef is the connection in the audit log.
+func connectionRef(c *store.Connection) audit.Ref { return audit.Ref{Type: "connection", ID: c.ID} }

@@ -1,0 +1,96 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// CheckConnection looks at a connection's configuration, fetches what it names, and
+// signs nobody in. It works on one that is disabled too.
+func (x *Federation) CheckConnection(ctx context.Context, path, id string) ([]store.Check, error) {
+	s, err := x.Sites.Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range s.Connections() {
+		if c.ID != id {
+			continue
+		}
+		at := &attempt{site: s, conn: c, step: "check"}
+		x.source(c.Kind).Check(ctx, at)
+		at.checkDomains()
+		return at.checks, nil
+	}
+	return nil, ErrNoConnection
+}
+
+// checkDomains says what the connection may do.
+func (at *attempt) checkDomains() {
+	c := at.conn
+	if c.For != store.ForAgents {
+		return
+	}
+	proven := provenDomains(at.site, c)
+	at.check("domains", len(proven) == len(c.Domains), strings.Join(c.Domains, " ")+" proven by the site", strings.Join(proven, " "))
+	rehearsed := "never"
+	if !c.Rehearsed.IsZero() {
+		rehearsed = c.Rehearsed.UTC().Format(time.RFC3339)
+	}
+	if c.Enforce {
+		at.check("rehearsal", c.EnforceReady(), "since "+c.Changed.UTC().Format(time.RFC3339), rehearsed)
+	}
+}
+
+// certificateSoon is how long before its end a certificate is worth a word.
+const certificateSoon = 30 * 24 * time.Hour
+
+// Check reads the metadata, and looks at certificates and addresses.
+func (x samlSource) Check(ctx context.Context, at *attempt) {
+	if at.conn.SAML.MetadataURL != "" {
+		rec, err := x.fetchNow(ctx, at)
+		if err != nil {
+			at.check("metadata", false, "metadata at "+at.conn.SAML.MetadataURL, err.Error())
+			return
+		}
+		at.check("metadata", rec.Fault == "", "metadata at "+at.conn.SAML.MetadataURL, faultOr(rec.Fault, "read "+rec.At.Format(time.RFC3339)))
+	}
+	idp, err := x.idp(ctx, at)
+	if err != nil {
+		at.check("metadata", false, "an identity provider", err.Error())
+		return
+	}
+	at.check("entity_id", idp.EntityID != "", "the provider's name", idp.EntityID)
+	for _, binding := range []saml.Binding{saml.Redirect, saml.Post} {
+		if url := idp.SSO[binding]; url != "" {
+			at.check("single_sign_on", saml.Address(url), "https", url)
+		}
+	}
+	now := x.Now()
+	for _, certificate := range idp.Certificates {
+		ok := now.Before(certificate.NotAfter) && !now.Before(certificate.NotBefore)
+		at.check("certificate", ok, "in force now", fmt.Sprintf("%s until %s", saml.Fingerprint(certificate), certificate.NotAfter.Format(time.DateOnly)))
+	}
+	end, soon := saml.Ending(idp.Certificates, now, certificateSoon)
+	at.check("certificates_end", !soon && !end.IsZero(), "later than "+now.Add(certificateSoon).Format(time.DateOnly), end.Format(time.DateOnly))
+	if !slices.Contains([]bool{idp.SLO[saml.Redirect] != "", idp.SLO[saml.Post] != ""}, true) {
+		at.check("single_logout", true, "optional", "none: signing out here does not sign out there")
+	}
+}
+
+func faultOr(fault, ok string) string {
+	if fault != "" {
+		return fault
+	}
+	return ok
+}
+
+// fetchNow reads the metadata whether it is due or not.
+func (x *Federation) fetchNow(ctx context.Context, at *attempt) (store.Fetched, error) {
+	return x.fetchIf(ctx, at, func(store.Fetched) bool { return true })
+}

@@ -1,0 +1,128 @@
+package federation
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// skew is how much another's clock may differ where no connection says more.
+const skew = time.Minute
+
+// finish ends a flow in what it is for: everything that it proves, consumes and
+// writes is one transaction. handle is that of the answer that was kept; empty if
+// it came directly.
+func (x *Federation) finish(w http.ResponseWriter, r *http.Request, at *attempt, id *identity, handle string) error {
+	at.subject = id.Subject
+	if err := at.fits(id); err != nil {
+		return err
+	}
+	switch at.flow.Mode {
+	case modeVisitor:
+		return x.finishVisitor(w, r, at, id, handle)
+	case modeRehearse:
+		return x.finishRehearsal(w, r, at, id, handle)
+	}
+	return x.finishAgent(w, r, at, id, handle)
+}
+
+// fits holds the answer to what the flow is.
+func (at *attempt) fits(id *identity) error {
+	f := at.flow
+	if (f.Mode == modeVisitor) != (at.conn.For == store.ForVisitors) {
+		return refuse(codeNotForVisitors, "the connection is for %s", at.conn.For)
+	}
+	if f.Fresh && !id.Asked.IsZero() && id.Asked.Before(f.Started.Add(-at.skew())) {
+		at.check("auth_time", false, "not before "+f.Started.UTC().Format(time.RFC3339), id.Asked.UTC().Format(time.RFC3339))
+		return refuse(codeProviderNo, "the provider was to ask anew and has not")
+	}
+	return nil
+}
+
+func (at *attempt) skew() time.Duration {
+	if at.conn.SkewSeconds > 0 {
+		return time.Duration(at.conn.SkewSeconds) * time.Second
+	}
+	return skew
+}
+
+// take uses up the flow, and the answer if it was kept, in the caller's
+// transaction. Of any number of tries one succeeds.
+func (x *Federation) take(tx store.Tx, at *attempt, handle string) error {
+	if handle != "" {
+		if _, err := x.answer(tx, at, handle); err != nil { // somebody beside us has taken it
+			return err
+		}
+		if err := store.Answers.Delete(tx, handleHash(handle)); err != nil {
+			return err
+		}
+	}
+	return spend(tx, at.conn, "flow "+at.flow.State, at.flow.Expires.Add(time.Minute))
+}
+
+// finishAgent hands an agent over to signin.
+func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *attempt, id *identity, handle string) error {
+	f := at.flow
+	before := store.SignIn{Return: "/account", Started: f.Started} // of a sign-in that the provider began
+	if f.SignIn != "" {
+		var err error
+		before, err = x.Sessions.SignIn(r, at.site, f.SignIn)
+		if errors.Is(err, session.ErrNoFlow) {
+			return refuse(codeExpired, "the sign-in that it was begun for is over")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var half store.SignIn
+	err := x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {
+		if err := x.take(tx, at, handle); err != nil {
+			return err
+		}
+		agent, err := x.account(r.Context(), tx, at, id)
+		if err != nil {
+			return err
+		}
+		half = x.halfDone(at, id, before, agent)
+		return store.SignIns.Put(tx, &store.SignIn{
+			ID: half.ID, Started: half.Started, Expires: half.Expires, AgentID: half.AgentID, AMR: half.AMR, AuthTime: half.AuthTime,
+			Connection: half.Connection, Subject: half.Subject, Upstream: half.Upstream, Asked: half.Asked,
+		})
+	})
+	if err != nil {
+		return err
+	}
+	x.trace(r, at, nil)
+	x.clearFlow(w, r, f)
+	x.Sessions.EndSignIn(w, r, f.SignIn)
+	half.AgentID, half.AMR, half.AuthTime, half.Asked = "", nil, time.Time{}, time.Time{} // what is proven is not in the browser
+	half.Connection, half.Subject, half.Upstream = "", "", ""
+	if err := x.Sessions.UpdateSignIn(w, r, at.site, half); err != nil {
+		return err
+	}
+	return web.SeeOther(w, r, at.site.Base()+"/sign-in/"+url.PathEscape(half.ID)+"/on")
+}
+
+// halfDone is the sign-in as it goes on, under a new id.
+func (x *Federation) halfDone(at *attempt, id *identity, before store.SignIn, agent *store.Agent) store.SignIn {
+	raw := make([]byte, 16)
+	rand.Read(raw)
+	half := before
+	half.ID = base64.RawURLEncoding.EncodeToString(raw)
+	now := x.Now().UTC()
+	half.Expires = now.Add(session.FlowLifetime)
+	half.AgentID, half.AMR, half.AuthTime, half.Asked = agent.ID, []string{policy.AMRFederated}, now, id.Asked
+	if at.conn.TrustSecondFactor && id.SecondFactor {
+		half.AMR = append(half.AMR, "mfa")
+	}
+	half.Connection, half.Subject, half.Upstream = at.conn.ID, id.Subject, id.Upstream
+	return half
+}

@@ -1,0 +1,36 @@
+package federation
+
+import (
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/profile"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// identity is who a provider says somebody is, verified. It waits sealed in a
+// store.Answer where the browser has to come back for it.
+type identity struct {
+	// Subject names them within the connection for good, whole.
+	Subject string          `json:"subject"`
+	Profile profile.Profile `json:"profile"`
+	// Asked is when the provider asked them last, zero if it does not say.
+	Asked time.Time `json:"asked,omitzero"`
+	// SecondFactor says that the provider says it asked for one.
+	SecondFactor bool `json:"second_factor,omitempty"`
+	// Upstream is store.Session's.
+	Upstream string `json:"upstream,omitempty"`
+
+	// State and Request name the flow that this answers, by what the provider sent
+	// back; both empty: nobody had asked.
+	State   string `json:"state,omitempty"`
+	Request string `json:"request,omitempty"`
+
+	Checks []store.Check       `json:"checks,omitempty"`
+	Said   map[string][]string `json:"said,omitempty"`
+}
+
+// maxSubject bounds what names a subject, in bytes.
+const maxSubject = 512
+
+// unasked reports whether nobody had asked for this.
+func (id *identity) unasked() bool { return id.State == "" && id.Request == "" }

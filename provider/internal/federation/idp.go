@@ -1,0 +1,233 @@
+package federation
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// When metadata that stands at a URL is read again.
+const (
+	fetchEvery = time.Hour       // after a good one, unless it asks for less or more
+	fetchLeast = 5 * time.Minute // whatever it asks for
+	fetchMost  = 24 * time.Hour
+	fetchAgain = time.Minute // after a fault, and longer with each
+)
+
+// idp is the connection's identity provider. What stands at a URL is read in the
+// background, and here only if it never was.
+func (x *Federation) idp(ctx context.Context, at *attempt) (saml.IdP, error) {
+	c := at.conn.SAML
+	switch {
+	case c.MetadataURL != "":
+		return x.fetchedIdP(ctx, at)
+	case c.MetadataXML != "":
+		return x.cachedIdP(at, []byte(c.MetadataXML), time.Time{})
+	}
+	v, err := at.site.Cached(idpKey{at.conn.ID, time.Time{}}, func() (any, error) { return idpByHand(c) })
+	if err != nil {
+		return saml.IdP{}, refuse(codeProviderDown, "%v", err)
+	}
+	return v.(saml.IdP), nil
+}
+
+type idpKey struct {
+	connection string
+	fetched    time.Time
+}
+
+func (x *Federation) cachedIdP(at *attempt, document []byte, fetched time.Time) (saml.IdP, error) {
+	v, err := at.site.Cached(idpKey{at.conn.ID, fetched}, func() (any, error) { return x.parseMetadata(at.conn, document) })
+	if err != nil {
+		return saml.IdP{}, refuse(codeProviderDown, "its metadata cannot be used: %v", err)
+	}
+	idp := v.(saml.IdP)
+	if !idp.ValidUntil.IsZero() && !x.Now().Before(idp.ValidUntil) {
+		at.check("metadata", false, "valid until later than now", idp.ValidUntil.Format(time.RFC3339))
+		return saml.IdP{}, refuse(codeProviderDown, "its metadata was valid until %s", idp.ValidUntil.Format(time.RFC3339))
+	}
+	return idp, nil
+}
+
+func (x *Federation) parseMetadata(c *store.Connection, document []byte) (saml.IdP, error) {
+	certificates, err := parseCertificates(c.SAML.MetadataCertificates)
+	if err != nil {
+		return saml.IdP{}, err
+	}
+	idp, _, err := saml.ParseMetadata(document, saml.MetadataOptions{EntityID: c.SAML.EntityID, Certificates: certificates, Now: x.Now()})
+	return idp, err
+}
+
+// idpByHand is one whose addresses and certificates the site file names.
+func idpByHand(c *store.SAMLConnection) (saml.IdP, error) {
+	certificates, err := parseCertificates(c.Certificates)
+	if err != nil {
+		return saml.IdP{}, err
+	}
+	idp := saml.IdP{EntityID: c.EntityID, Certificates: certificates, SSO: map[saml.Binding]string{}, SLO: map[saml.Binding]string{}}
+	binding := saml.Redirect
+	if c.SSOBinding == "post" {
+		binding = saml.Post
+	}
+	idp.SSO[binding] = c.SSOURL
+	if c.SLOURL != "" {
+		idp.SLO[saml.Redirect] = c.SLOURL
+	}
+	return idp, nil
+}
+
+func parseCertificates(texts []string) (list []*x509.Certificate, err error) {
+	for i, text := range texts {
+		c, err := saml.ParseCertificate(text)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func (x *Federation) fetchedIdP(ctx context.Context, at *attempt) (saml.IdP, error) {
+	rec, err := x.fetched(ctx, at)
+	if err != nil {
+		return saml.IdP{}, err
+	}
+	if len(rec.Body) == 0 && !x.Now().Before(rec.Next) {
+		if rec, err = x.fetch(ctx, at); err != nil {
+			return saml.IdP{}, err
+		}
+	}
+	if len(rec.Body) == 0 {
+		at.check("metadata", false, "metadata at "+at.conn.SAML.MetadataURL, rec.Fault)
+		return saml.IdP{}, refuse(codeProviderDown, "its metadata could not be read yet: %s", rec.Fault)
+	}
+	return x.cachedIdP(at, rec.Body, rec.At)
+}
+
+// fetched is what was fetched for the connection; the zero Fetched if nothing was,
+// or from another URL.
+func (x *Federation) fetched(ctx context.Context, at *attempt) (rec store.Fetched, err error) {
+	err = x.Store.View(ctx, at.site.Path, func(tx store.Tx) error {
+		rec, err = store.AllFetched.Get(tx, at.conn.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && rec.URL != at.conn.SAML.MetadataURL {
+			rec = store.Fetched{}
+			return nil
+		}
+		return err
+	})
+	return rec, err
+}
+
+// fetch reads the metadata anew if it is due.
+func (x *Federation) fetch(ctx context.Context, at *attempt) (store.Fetched, error) {
+	return x.fetchIf(ctx, at, func(rec store.Fetched) bool { return !x.Now().Before(rec.Next) })
+}
+
+// fetchIf reads the metadata anew if it is due, one at a time. One that cannot be used leaves the last good one
+// as it was; its fault is kept for administrators.
+func (x *Federation) fetchIf(ctx context.Context, at *attempt, due func(store.Fetched) bool) (store.Fetched, error) {
+	lock, _ := x.fetches.LoadOrStore(at.site.Path+" "+at.conn.ID, &sync.Mutex{})
+	lock.(*sync.Mutex).Lock()
+	defer lock.(*sync.Mutex).Unlock()
+	rec, err := x.fetched(ctx, at)
+	if err != nil || !due(rec) {
+		return rec, err
+	}
+	now := x.Now().UTC()
+	url := at.conn.SAML.MetadataURL
+	body, fault := web.Fetch(ctx, x.Client, url)
+	var idp saml.IdP
+	if fault == nil {
+		idp, fault = x.parseMetadata(at.conn, body)
+	}
+	if fault == nil && len(rec.Body) > 0 {
+		fault = x.sameProvider(at.conn, rec.Body, idp)
+	}
+	before := rec
+	rec.Connection, rec.URL, rec.Tried = at.conn.ID, url, now
+	if fault != nil {
+		rec.Fault = cutTo(fault.Error(), 2*maxShown)
+		rec.Next = now.Add(retry(before, now))
+	} else {
+		rec.Fault = ""
+		rec.Next = now.Add(min(max(cmp.Or(idp.CacheDuration, fetchEvery), fetchLeast), fetchMost))
+		if !bytes.Equal(rec.Body, body) || rec.At.IsZero() {
+			rec.Body, rec.At = body, now
+		}
+	}
+	err = x.Store.Update(ctx, at.site.Path, func(tx store.Tx) error { return store.AllFetched.Put(tx, &rec) })
+	return rec, err
+}
+
+// retry is how long to wait after a fault: as long again as since the last good
+// try, within limits.
+func retry(before store.Fetched, now time.Time) time.Duration {
+	since := now.Sub(before.Tried)
+	if before.Fault == "" || before.Tried.IsZero() {
+		return fetchAgain
+	}
+	return min(max(2*since, fetchAgain), fetchEvery)
+}
+
+// sameProvider refuses metadata that has become another provider's: whoever holds
+// the URL does not get to say who is whom.
+func (x *Federation) sameProvider(c *store.Connection, last []byte, idp saml.IdP) error {
+	known, err := x.parseMetadata(c, last)
+	if err != nil { // expired since, say: its name is still the one
+		return nil //nolint:nilerr // there is nothing to compare with
+	}
+	if known.EntityID != idp.EntityID {
+		return fmt.Errorf("the entity ID has changed from %q to %q: set `entity_id` if that is meant", cutTo(known.EntityID, maxShown), cutTo(idp.EntityID, maxShown))
+	}
+	return nil
+}
+
+// refreshAll reads the metadata of every connection that is due, of all sites.
+func (x *Federation) refreshAll(ctx context.Context) {
+	sites, err := x.Sites.All(ctx)
+	if err != nil {
+		x.Failed(err)
+		return
+	}
+	for _, rec := range sites {
+		s, err := x.Sites.Load(ctx, rec.Path)
+		if err != nil {
+			x.Failed(err)
+			continue
+		}
+		for _, c := range s.Connections() {
+			if c.Kind != store.ConnectionSAML || c.SAML.MetadataURL == "" || c.Disabled || ctx.Err() != nil {
+				continue
+			}
+			if _, err := x.fetch(ctx, &attempt{site: s, conn: c, step: "check"}); err != nil {
+				x.Failed(fmt.Errorf("read the metadata of connection %s: %w", c.ID, err))
+			}
+		}
+	}
+}
+
+// refreshEvery is how often it is looked what is due.
+const refreshEvery = time.Minute
+
+// Run reads metadata anew when it is due, until ctx ends.
+func (x *Federation) Run(ctx context.Context) error {
+	ticker := time.NewTicker(refreshEvery)
+	defer ticker.Stop()
+	for {
+		x.refreshAll(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package federation
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/oidc"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/profile"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// oidcSource is an OpenID provider.
+type oidcSource struct{ *Federation }
+
+// config opens the connection's settings.
+func (x *Federation) oidcConfig(at *attempt) (oidc.Config, error) {
+	c := at.conn.OIDC
+	config := oidc.Config{
+		Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes, RedirectURI: at.url("/callback"),
+		Prompt: c.Prompt, ACRValues: c.ACRValues, Skew: at.skew(),
+	}
+	if len(c.ClientSecret) == 0 {
+		return config, nil
+	}
+	secret, err := x.Sealer.Open(at.site.Path, store.Connections.Kind, at.conn.ID, c.ClientSecret)
+	config.ClientSecret = string(secret)
+	return config, err
+}
+
+// Start makes an authorization request.
+func (x oidcSource) Start(ctx context.Context, at *attempt, hint asked) (away, error) {
+	config, err := x.oidcConfig(at)
+	if err != nil {
+		return away{}, err
+	}
+	config.LoginHint = hint.loginHint
+	if hint.fresh {
+		config.MaxAge = new(int)
+		if config.Prompt == "" {
+			config.Prompt = "login"
+		}
+	}
+	begun, err := x.oidc.Begin(ctx, config, at.flow.State)
+	if err != nil {
+		return away{}, at.refusedOIDC(nil, err)
+	}
+	at.flow.Nonce, at.flow.Verifier = begun.Nonce, begun.Verifier
+	return away{url: begun.URL}, nil
+}
+
+// refusedOIDC takes the checks over, and turns a refusal into a fault.
+func (at *attempt) refusedOIDC(checks []oidc.Check, err error) error {
+	for _, c := range checks {
+		at.checks = append(at.checks, store.Check(c))
+	}
+	var no *oidc.Refused
+	switch {
+	case errors.As(err, &no):
+		return refuse(no.Code, "%v", err)
+	case errors.Is(err, web.ErrOutbound), errors.Is(err, oidc.ErrUnavailable):
+		return refuse(codeProviderDown, "%v", err)
+	}
+	return err
+}
+
+// callback is GET /callback: the provider's answer, to the browser that asked.
+func (x *Federation) callback(w http.ResponseWriter, r *http.Request) error {
+	at, err := x.begin(r, "answer", store.ConnectionOIDC)
+	if err != nil {
+		return err
+	}
+	query, err := web.ReadQuery(r)
+	if err != nil {
+		return err
+	}
+	if at.flow, err = x.flow(r, at.site, query.Get("state")); err != nil {
+		return err
+	}
+	if at.flow == nil || at.flow.Connection != at.conn.ID || at.flow.Nonce == "" {
+		at.flow = nil
+		return x.end(w, r, at, refuse(codeExpired, "this browser has not asked for it, or asked too long ago"))
+	}
+	return x.end(w, r, at, x.exchange(w, r, at, query))
+}
+
+func (x *Federation) exchange(w http.ResponseWriter, r *http.Request, at *attempt, query url.Values) error {
+	config, err := x.oidcConfig(at)
+	if err != nil {
+		return err
+	}
+	begun := oidc.Start{State: at.flow.State, Nonce: at.flow.Nonce, Verifier: at.flow.Verifier}
+	said, checks, err := x.oidc.Finish(r.Context(), config, begun, query)
+	if err := at.refusedOIDC(checks, err); err != nil {
+		return err
+	}
+	id := &identity{
+		Subject: said.Subject, Asked: said.AuthTime, State: at.flow.State, SecondFactor: strongMethods(said.AMR, said.ACR),
+		Upstream: base64.RawURLEncoding.EncodeToString([]byte(said.SID)) + ".",
+	}
+	if said.SID == "" {
+		id.Upstream = ""
+	}
+	at.said, at.subject = saidOf(said.Values), said.Subject
+	if len(id.Subject) > maxSubject {
+		return refuse(codeTokenInvalid, "the subject is longer than %d bytes", maxSubject)
+	}
+	if id.Profile, err = at.profile(profile.OIDC, profile.ValuesOf(said.Values)); err != nil {
+		return err
+	}
+	id.Checks, id.Said = at.checks, at.said
+	return x.finish(w, r, at, id, "")
+}
+
+// strongMethods reports whether the provider says that it asked for a second
+// factor, by the values of RFC 8176 or an acr in wide use.
+func strongMethods(amr []string, acr string) bool {
+	return slices.Contains(amr, "mfa") || slices.Contains(amr, "ngcmfa") || strongContext(acr) || acr == "aal2" || acr == "phr" || acr == "phrh"
+}
+
+// SignOut leads to the provider's end-session endpoint, if it has one.
+func (x oidcSource) SignOut(ctx context.Context, at *attempt, _ session.SignedOut) (away, error) {
+	config, err := x.oidcConfig(at)
+	if err != nil {
+		return away{}, err
+	}
+	target, err := x.oidc.EndSessionURL(ctx, config, "", at.url("/logout"), at.flow.State)
+	return away{url: target}, at.refusedOIDC(nil, err)
+}
+
+// Check reads discovery and keys.
+func (x oidcSource) Check(ctx context.Context, at *attempt) {
+	config, err := x.oidcConfig(at)
+	at.check("client_secret", err == nil, "opens with the master key", faultText(err))
+	if err != nil {
+		return
+	}
+	for _, c := range x.oidc.Probe(ctx, config) {
+		at.checks = append(at.checks, store.Check(c))
+	}
+}
+
+func faultText(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return err.Error()
+}
+
+// backchannel is POST /backchannel (OpenID Connect Back-Channel Logout 1.0): what
+// the provider ended, ends here.
+func (x *Federation) backchannel(w http.ResponseWriter, r *http.Request) error {
+	at, err := x.begin(r, "logout", store.ConnectionOIDC)
+	if err != nil {
+		return err
+	}
+	form, err := web.ReadForm(r)
+	if err != nil {
+		return err
+	}
+	config, err := x.oidcConfig(at)
+	if err != nil {
+		return err
+	}
+	said, checks, err := x.oidc.VerifyLogoutToken(r.Context(), config, form.Get("logout_token"))
+	if err := at.refusedOIDC(checks, err); err != nil {
+		if f := faultOf(err); f != nil {
+			x.trace(r, at, f)
+			x.note(r, at, f)
+			return web.Public(web.ErrBadRequest, "the logout token does not hold")
+		}
+		return err
+	}
+	at.subject = said.Subject
+	err = x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {
+		if err := spend(tx, at.conn, "logout "+said.JTI, said.Until); err != nil {
+			return err
+		}
+		if said.SID != "" {
+			return x.endUpstream(r.Context(), tx, at, said.SID, func(string) bool { return true })
+		}
+		return x.endSubject(r.Context(), tx, at, said.Subject)
+	})
+	if faultOf(err) != nil {
+		return web.Public(web.ErrBadRequest, "the logout token was used before")
+	}
+	if err != nil {
+		return err
+	}
+	x.trace(r, at, nil)
+	web.NoStore(w)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// endSubject ends every session that a subject has from the connection.
+func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, subject string) error {
+	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, subject))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var over []store.Session
+	for rec, err := range store.Sessions.List(tx, "agent", link.AgentID) {
+		if err != nil {
+			return err
+		}
+		if rec.Connection == at.conn.ID && rec.Subject == subject {
+			over = append(over, rec)
+		}
+	}
+	for _, rec := range over {
+		at.agent = rec.AgentID
+		if err := x.Sessions.End(ctx, tx, at.site, rec, "upstream_sign_out", connectionRef(at.conn)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package federation
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// A rehearsal is a sign-in through a connection by an administrator who is signed
+// in already, has just shown it, and watches. It changes nothing but this: the
+// administrator's own account is linked, which happens nowhere else, and the
+// connection may be enforced until it changes.
+
+const (
+	// proofLife is how new the administrator's own sign-in must be.
+	proofLife = 5 * time.Minute
+	// secretForms is account's key that binds forms to sessions; a form of ours names
+	// its purpose besides.
+	secretForms = "account-forms"
+	// permissionSSO is what it takes.
+	permissionSSO = "sso.manage"
+)
+
+// mustSignIn is the sign-in that has to come first.
+type mustSignIn struct{ store.SignIn }
+
+func (e *mustSignIn) Error() string { return "somebody has to sign in first" }
+
+// administrator is who is here, if they may rehearse and have just shown who they
+// are; otherwise mustSignIn, a fault, or a web.Refusal.
+func (x *Federation) administrator(tx store.Tx, r *http.Request, at *attempt) (session.Visit, error) {
+	v, err := x.Sessions.Visit(tx, r, at.site)
+	switch {
+	case errors.Is(err, session.ErrNone):
+		return v, &mustSignIn{}
+	case errors.Is(err, session.ErrLacking):
+		return v, &mustSignIn{store.SignIn{AgentHint: v.Agent.ID}}
+	case err != nil:
+		return v, err
+	}
+	at.agent = v.Agent.ID
+	if !slices.Contains(at.site.Permissions(v.Agent.Roles), permissionSSO) {
+		return v, refuse(codeAccessDenied, "the agent lacks the permission %s", permissionSSO)
+	}
+	held, err := x.Factors.Has(tx, v.Agent.ID)
+	if err != nil {
+		return v, err
+	}
+	since := x.Now().Sub(v.Session.AuthTime)
+	strong := !held.Any() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors)
+	if since < -skew || since >= proofLife || !strong {
+		again := store.SignIn{AgentHint: v.Agent.ID, Fresh: true}
+		if held.Any() {
+			again.ACR = policy.ACRTwoFactors
+		}
+		return v, &mustSignIn{again}
+	}
+	return v, nil
+}
+
+// showRehearsal is GET /rehearse: what it is and does.
+func (x *Federation) showRehearsal(w http.ResponseWriter, r *http.Request) error {
+	at, err := x.begin(r, "start")
+	if err != nil {
+		return err
+	}
+	if at.conn.For != store.ForAgents {
+		return ErrNoConnection
+	}
+	var page templates.RehearsePage
+	key, err := x.Keys.Secret(r.Context(), at.site.Path, secretForms)
+	if err != nil {
+		return err
+	}
+	err = x.Store.View(r.Context(), at.site.Path, func(tx store.Tx) error {
+		v, err := x.administrator(tx, r, at)
+		if err != nil {
+			return err
+		}
+		linked, err := isLinked(tx, at.conn.ID, v.Agent.ID)
+		page = templates.RehearsePage{
+			Frame: x.Web.Frame(r), Action: at.path("/rehearse"), CSRF: formToken(key, at, v.Session), ConnectionName: at.conn.Name, Email: v.Agent.Email,
+			Domains: provenDomains(at.site, at.conn), Links: !linked, BackURL: at.site.Base() + "/account",
+		}
+		return err
+	})
+	if err != nil {
+		return x.leadToSignIn(w, r, at, err)
+	}
+	return x.Web.Render(w, r, http.StatusOK, page)
+}
+
+// rehearse is POST /rehearse: off to the provider.
+func (x *Federation) rehearse(w http.ResponseWriter, r *http.Request) error {
+	at, err := x.begin(r, "start")
+	if err != nil {
+		return err
+	}
+	if at.conn.For != store.ForAgents {
+		return ErrNoConnection
+	}
+	form, err := web.ReadForm(r)
+	if err != nil {
+		return err
+	}
+	key, err := x.Keys.Secret(r.Context(), at.site.Path, secretForms)
+	if err != nil {
+		return err
+	}
+	err = x.Store.View(r.Context(), at.site.Path, func(tx store.Tx) error {
+		v, err := x.administrator(tx, r, at)
+		if err != nil {
+			return err
+		}
+		if !hmac.Equal([]byte(formToken(key, at, v.Session)), []byte(form.Get("csrf"))) {
+			return web.ErrCrossOrigin
+		}
+		at.flow = x.newFlow(at, modeRehearse)
+		at.flow.Agent, at.flow.Session = v.Agent.ID, v.Session.SID
+		return nil
+	})
+	if err != nil {
+		return x.leadToSignIn(w, r, at, err)
+	}
+	return x.end(w, r, at, x.send(w, r, at, asked{fresh: true}))
+}
+
+func formToken(key []byte, at *attempt, rec store.Session) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("rehearse " + at.conn.ID + " " + rec.SID))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func isLinked(tx store.Tx, connection, agentID string) (bool, error) {
+	for link, err := range store.Links.List(tx, "agent", agentID) {
+		if err != nil || link.Connection == connection {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// leadToSignIn sends the browser to the sign-in if that is what err asks for, and
+// from there back to the rehearsal.
+func (x *Federation) leadToSignIn(w http.ResponseWriter, r *http.Request, at *attempt, err error) error {
+	var must *mustSignIn
+	if !errors.As(err, &must) {
+		return x.end(w, r, at, err)
+	}
+	rec := must.SignIn
+	rec.Return = "/federation/" + url.PathEscape(at.conn.ID) + "/rehearse"
+	id, err := x.Sessions.BeginSignIn(w, r, at.site, rec)
+	if err != nil {
+		return err
+	}
+	return web.SeeOther(w, r, at.site.Base()+"/sign-in/"+url.PathEscape(id)+"?here=1")
+}
+
+// finishRehearsal links the administrator's own account and notes that the
+// connection works.
+func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at *attempt, id *identity, handle string) error {
+	page := templates.RehearsedPage{Frame: x.Web.Frame(r), ConnectionName: at.conn.Name, OK: true, NextURL: at.site.Base() + "/account"}
+	err := x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {
+		v, err := x.administrator(tx, r, at)
+		var must *mustSignIn
+		switch {
+		case errors.As(err, &must) || err == nil && (v.Agent.ID != at.flow.Agent || v.Session.SID != at.flow.Session):
+			return refuse(codeExpired, "the session that the rehearsal was begun in is over, or took more than %s", proofLife)
+		case err != nil:
+			return err
+		}
+		if err := x.take(tx, at, handle); err != nil {
+			return err
+		}
+		if err := x.linkOwn(r.Context(), tx, at, id, &v.Agent); err != nil {
+			return err
+		}
+		page.Unlinked, err = unlinkedAdministrators(tx, at)
+		if err != nil {
+			return err
+		}
+		return x.noteRehearsal(r.Context(), tx, at, &v.Agent)
+	})
+	if err != nil {
+		return err
+	}
+	x.trace(r, at, nil)
+	x.clearFlow(w, r, at.flow)
+	page.Checks, page.Said, page.Got = checkLines(at.checks), saidLines(at.said), gotLines(id)
+	return x.Web.Render(w, r, http.StatusOK, page)
+}
+
+// linkOwn links the subject to who is signed in here.
+func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent) error {
+	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject))
+	switch {
+	case err == nil && link.AgentID == agent.ID:
+		return nil
+	case err == nil:
+		return refuse(codeLinked, "the subject is linked to another account")
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if err := notLinkedYet(tx, at.conn.ID, agent.ID); err != nil {
+		return err
+	}
+	email, err := web.CanonicalEmail(id.Profile.Email)
+	if err != nil {
+		email = ""
+	}
+	return x.link(ctx, tx, at, id, agent, email)
+}
+
+func (x *Federation) noteRehearsal(ctx context.Context, tx store.Tx, at *attempt, agent *store.Agent) error {
+	now, err := store.Connections.Get(tx, at.conn.ID)
+	if err != nil {
+		return err
+	}
+	if !now.Changed.Equal(at.conn.Changed) {
+		return refuse(codeRehearsal, "the connection was changed meanwhile")
+	}
+	now.Rehearsed, now.RehearsedBy = x.Now().UTC(), agent.ID
+	if err := store.Connections.Put(tx, &now); err != nil {
+		return err
+	}
+	if err := site.Changed(tx); err != nil {
+		return err
+	}
+	return x.Audit.Record(ctx, tx, audit.Event{
+		Action: audit.ConnectionRehearse, Actor: audit.Ref{Type: policy.Agent, ID: agent.ID}, Object: connectionRef(at.conn), Result: audit.Success,
+	})
+}
+
+// provenDomains are those that the connection may be enforced for.
+func provenDomains(s *site.Site, c *store.Connection) (list []string) {
+	for _, d := range c.Domains {
+		if c.Proves(d, s.Settings.Domains) {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// unlinkedAdministrators are those who could not sign in any more, but by
+// break-glass, if the connection were enforced.
+func unlinkedAdministrators(tx store.Tx, at *attempt) (emails []string, err error) {
+	domains := provenDomains(at.site, at.conn)
+	for agent, err := range store.Agents.List(tx, "role", policy.Administrators) {
+		if err != nil {
+			return nil, err
+		}
+		_, domain, _ := strings.Cut(agent.Email, "@")
+		if agent.Inactive || !slices.Contains(domains, domain) {
+			continue
+		}
+		if linked, err := isLinked(tx, at.conn.ID, agent.ID); err != nil {
+			return nil, err
+		} else if !linked {
+			emails = append(emails, agent.Email)
+		}
+	}
+	slices.Sort(emails)
+	return emails, nil
+}
+
+func checkLines(checks []store.Check) (lines []templates.CheckLine) {
+	for _, c := range checks {
+		lines = append(lines, templates.CheckLine(c))
+	}
+	return lines
+}
+
+func saidLines(said map[string][]string) (lines []templates.SaidLine) {
+	for name, values := range shown(said) {
+		lines = append(lines, templates.SaidLine{Name: name, Values: values})
+	}
+	slices.SortFunc(lines, func(a, b templates.SaidLine) int { return strings.Compare(a.Name, b.Name) })
+	return lines
+}
+
+// gotLines are our fields as the connection's mapping fills them.
+func gotLines(id *identity) (lines []templates.SaidLine) {
+	p := id.Profile
+	for _, f := range []struct {
+		name   string
+		values []string
+	}{
+		{"email", []string{p.Email}}, {"name", []string{p.Name}}, {"given_name", []string{p.GivenName}}, {"family_name", []string{p.FamilyName}},
+		{"picture", []string{p.Picture}}, {"locale", []string{p.Locale}}, {"zoneinfo", []string{p.Zoneinfo}}, {"phone_number", []string{p.Phone}},
+		{"roles", p.Roles}, {"departments", p.Departments},
+	} {
+		if len(f.values) > 0 && f.values[0] != "" {
+			lines = append(lines, templates.SaidLine{Name: f.name, Values: f.values})
+		}
+	}
+	return lines
+}

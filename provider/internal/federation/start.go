@@ -1,0 +1,105 @@
+package federation
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
+)
+
+// away is where a source sends the browser: an address, or a form that posts
+// itself.
+type away struct {
+	url    string
+	action string
+	fields [][2]string
+}
+
+// asked is what a source may tell its provider of whom it is about.
+type asked struct {
+	loginHint string
+	fresh     bool
+}
+
+// start is GET /start. With flow it is for a sign-in of this browser; with visitor
+// for a widget; else it begins a sign-in of its own.
+func (x *Federation) start(w http.ResponseWriter, r *http.Request) error {
+	at, err := x.begin(r, "start")
+	if err != nil {
+		return err
+	}
+	query, err := web.ReadQuery(r)
+	if err != nil {
+		return err
+	}
+	if query.Get("visitor") != "" || at.conn.For == store.ForVisitors {
+		return x.startVisitor(w, r, at, query)
+	}
+	hint := asked{loginHint: query.Get("login_hint")}
+	if len(hint.loginHint) > 254 {
+		return web.ErrBadRequest
+	}
+	signIn := query.Get("flow")
+	if signIn == "" {
+		signIn, err := x.Sessions.BeginSignIn(w, r, at.site, store.SignIn{Return: "/account"})
+		if err != nil {
+			return err
+		}
+		return web.SeeOther(w, r, at.path(startPath(signIn)))
+	}
+	rec, err := x.Sessions.SignIn(r, at.site, signIn)
+	if err != nil {
+		return err
+	}
+	if hint.fresh, err = wantsFresh(rec); err != nil {
+		return err
+	}
+	at.flow = x.newFlow(at, modeAgent)
+	at.flow.SignIn, at.flow.Fresh = signIn, hint.fresh
+	return x.end(w, r, at, x.send(w, r, at, hint))
+}
+
+// wantsFresh reports whether whoever began the sign-in wants somebody asked anew:
+// a page of ours, or a client by prompt=login or max_age (OpenID Connect Core,
+// section 3.1.2.1).
+func wantsFresh(rec store.SignIn) (bool, error) {
+	query, err := url.ParseQuery(rec.Query)
+	if err != nil {
+		return false, web.ErrBadRequest
+	}
+	return rec.Fresh || rec.AgentHint != "" || query.Has("max_age") || hasWord(query.Get("prompt"), "login"), nil
+}
+
+func (x *Federation) newFlow(at *attempt, mode string) *flow {
+	now := x.Now().UTC()
+	return &flow{State: newState(), Connection: at.conn.ID, Mode: mode, Started: now, Expires: now.Add(flowLife)}
+}
+
+// send asks the connection's source where to go, keeps the flow and sends the
+// browser there.
+func (x *Federation) send(w http.ResponseWriter, r *http.Request, at *attempt, hint asked) error {
+	to, err := x.source(at.conn.Kind).Start(r.Context(), at, hint)
+	if err != nil {
+		return err
+	}
+	if err := x.keep(w, r, at.site, at.flow); err != nil {
+		return err
+	}
+	return x.leave(w, r, at, to)
+}
+
+// leave sends the browser off. From a form of ours it goes by a page, since a
+// redirect would be held to the form's policy.
+func (x *Federation) leave(w http.ResponseWriter, r *http.Request, at *attempt, to away) error {
+	switch {
+	case to.url != "" && r.Method == http.MethodGet:
+		return web.SeeOther(w, r, to.url)
+	case to.url != "":
+		w.Header().Set("Refresh", "0;url="+to.url)
+		return x.Web.Render(w, r, http.StatusOK, templates.LeadPage{Frame: x.Web.Frame(r), Connection: templates.ConnectionLink{ID: at.conn.ID, Name: at.conn.Name, URL: to.url}})
+	}
+	page := templates.ProviderPostPage{Frame: x.Web.Frame(r), Action: to.action, Fields: to.fields, ConnectionName: at.conn.Name}
+	return x.Web.Render(w, r, http.StatusOK, page, web.Origin(to.action))
+}
