@@ -74,7 +74,8 @@ const (
 	FederationRefused  = "federation.refused"  // a login elsewhere did not hold
 	FederationVisitor  = "federation.visitor"  // a visitor was vouched for
 	ConnectionRehearse = "connection.rehearse" // an administrator signed in through it
-	AgentLink          = "agent.link"          // to a subject of a connection
+	ConnectionEnding   = "connection.certificate_ending"
+	AgentLink          = "agent.link" // to a subject of a connection
 
 	MailFail = "mail.fail" // given up, or dropped
 

@@ -46,6 +46,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
 )
 
 // ErrNoConnection is a path of a connection that does not exist, is not in use, or
@@ -72,8 +73,8 @@ type Options struct {
 	Factors  *factor.Factors
 	Web      *web.Web
 	Client   *http.Client // web.NewOutboundClient's
-	// Notice tells an agent by mail what happened to the account; nil: nobody is told.
-	Notice func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, kind string) error
+	// Tell tells an agent by mail what happened; nil: nobody is told.
+	Tell func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, n templates.NoticeMail) error
 	// VisitorSignedOut ends what a visitor has, by the first part of the Upstream of
 	// their proof.
 	VisitorSignedOut func(ctx context.Context, tx store.Tx, s *site.Site, connection, upstream string) error

@@ -205,7 +205,13 @@ func (x *Federation) refreshAll(ctx context.Context) {
 			continue
 		}
 		for _, c := range s.Connections() {
-			if c.Kind != store.ConnectionSAML || c.SAML.MetadataURL == "" || c.Disabled || ctx.Err() != nil {
+			if c.Kind != store.ConnectionSAML || c.Disabled || ctx.Err() != nil {
+				continue
+			}
+			if err := x.warn(ctx, s, c); err != nil {
+				x.Failed(fmt.Errorf("look at the certificates of connection %s: %w", c.ID, err))
+			}
+			if c.SAML.MetadataURL == "" {
 				continue
 			}
 			if _, err := x.fetch(ctx, &attempt{site: s, conn: c, step: "check"}); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
 )
 
 // Whose account a subject is. A link says so, and nothing else: an address serves
@@ -115,10 +116,10 @@ func (x *Federation) link(ctx context.Context, tx store.Tx, at *attempt, id *ide
 	err = x.Audit.Record(ctx, tx, audit.Event{
 		Action: audit.AgentLink, Actor: ref, Object: ref, Result: audit.Success, Changes: []audit.Change{{Field: "connection", New: at.conn.ID}},
 	})
-	if err != nil || x.Notice == nil {
+	if err != nil || x.Tell == nil {
 		return err
 	}
-	return x.Notice(ctx, tx, at.site, *agent, "linked")
+	return x.Tell(ctx, tx, at.site, *agent, templates.NoticeMail{Kind: templates.NoticeLinked, Detail: at.conn.Name})
 }
 
 // dropCredentials takes away what somebody may have put into an account whose
