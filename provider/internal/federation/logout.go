@@ -66,7 +66,7 @@ func (x *Federation) logout(w http.ResponseWriter, r *http.Request) error {
 	if to.url != "" {
 		w.Header().Set("Refresh", "0;url="+to.url)
 	}
-	return x.Web.Render(w, r, http.StatusOK, page, web.Origin(to.action))
+	return x.Web.Render(w, r, http.StatusOK, page, formActions(to.action)...)
 }
 
 // back is the end of a flow through a provider's sign-out.
@@ -239,7 +239,7 @@ func (x *Federation) answerLogout(w http.ResponseWriter, r *http.Request, at *at
 		return web.SeeOther(w, r, to.url)
 	}
 	page := templates.ProviderPostPage{Frame: x.Web.Frame(r), Action: to.action, Fields: to.fields, ConnectionName: at.conn.Name}
-	return x.Web.Render(w, r, http.StatusOK, page, web.Origin(to.action))
+	return x.Web.Render(w, r, http.StatusOK, page, formActions(to.action)...)
 }
 
 // endUpstream ends the sessions of the connection that name there, of agents and of

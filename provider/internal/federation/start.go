@@ -3,6 +3,7 @@ package federation
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -98,8 +99,27 @@ func (x *Federation) leave(w http.ResponseWriter, r *http.Request, at *attempt, 
 		return web.SeeOther(w, r, to.url)
 	case to.url != "":
 		w.Header().Set("Refresh", "0;url="+to.url)
-		return x.Web.Render(w, r, http.StatusOK, templates.LeadPage{Frame: x.Web.Frame(r), Connection: templates.ConnectionLink{ID: at.conn.ID, Name: at.conn.Name, URL: to.url}})
+		return x.Web.Render(w, r, http.StatusOK, templates.LeadPage{Frame: x.frame(r, at), Connection: templates.ConnectionLink{ID: at.conn.ID, Name: at.conn.Name, URL: to.url}})
 	}
-	page := templates.ProviderPostPage{Frame: x.Web.Frame(r), Action: to.action, Fields: to.fields, ConnectionName: at.conn.Name}
-	return x.Web.Render(w, r, http.StatusOK, page, web.Origin(to.action))
+	page := templates.ProviderPostPage{Frame: x.frame(r, at), Action: to.action, Fields: to.fields, ConnectionName: at.conn.Name}
+	return x.Web.Render(w, r, http.StatusOK, page, formActions(to.action)...)
+}
+
+// frame is the page's, which for a visitor is in a window of another site's.
+func (x *Federation) frame(r *http.Request, at *attempt) templates.Frame {
+	frame := x.Web.Frame(r)
+	if at.flow != nil && at.flow.Visitor != nil {
+		frame.Window = templates.Window{Mode: at.flow.Visitor.Mode, Origin: at.flow.Visitor.Origin}
+	}
+	return frame
+}
+
+// formActions are the origins that a form to a provider may lead to: browsers hold
+// the redirects that follow to them too, and a provider may send people on to
+// another host of its own.
+func formActions(action string) []string {
+	if strings.HasPrefix(action, "https://") {
+		return []string{"https:"}
+	}
+	return []string{web.Origin(action)}
 }
