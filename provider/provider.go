@@ -16,6 +16,7 @@
 //	GET POST  /account…                                 account: an agent's own pages
 //	POST      /access/v1/evaluation                     access: one decision (AuthZEN)
 //	GET       /access/v1/revocations                    access: the feed
+//	POST      /visitors/start                          visitor: tokens for a chat widget
 //	GET       /static/…                                 templates
 //
 // and for the house, on any host:
@@ -54,6 +55,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/signin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -175,12 +177,15 @@ func New(o Options) (*Server, error) {
 		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
 	})
 
+	visitors := visitor.New(visitor.Options{Store: s.store, Keys: s.keys, Web: surroundings, Now: o.Now})
+
 	mux := http.NewServeMux()
 	protocol.Routes(mux)
 	s.access.Routes(mux)
 	s.signin.Routes(mux)
 	s.federation.Routes(mux)
 	own.Routes(mux)
+	visitors.Routes(mux)
 	mux.Handle("GET /static/", templates.Static())
 	mux.Handle("GET /{$}", surroundings.Page(home{surroundings, s.store, sessions}.page))
 	mux.Handle("/", surroundings.Page(func(http.ResponseWriter, *http.Request) error { return web.ErrNotFound }))
@@ -196,7 +201,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, visitor.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house

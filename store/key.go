@@ -34,6 +34,7 @@ const (
 	SecretFlow    = "flow"    // seals the cookies of sign-ins under way
 	SecretPasskey = "passkey" // MACs the challenges of passkeys
 	SecretCode    = "code"    // seals authorization codes
+	SecretVisitor = "visitor" // seals what a visitor renews by
 )
 
 // Secrets holds them.

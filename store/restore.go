@@ -155,7 +155,7 @@ func (in *restorer) leavesOut(rec Record) bool {
 	if rec.Site == House && rec.Kind == RestoreKind {
 		return true
 	}
-	if rec.Site != House && rec.Kind == Secrets.Kind && slices.Contains([]string{SecretFlow, SecretPasskey, SecretCode}, string(rec.Key)) {
+	if rec.Site != House && rec.Kind == Secrets.Kind && slices.Contains([]string{SecretFlow, SecretPasskey, SecretCode, SecretVisitor}, string(rec.Key)) {
 		return true
 	}
 	kind, _, _ := strings.Cut(string(rec.Kind), "/")

@@ -17,6 +17,7 @@ const (
 	SecretFlow       = store.SecretFlow
 	SecretPasskey    = store.SecretPasskey
 	SecretCode       = store.SecretCode
+	SecretVisitor    = store.SecretVisitor
 )
 
 type secretName struct{ path, name string }

@@ -1,0 +1,82 @@
+package visitor
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+)
+
+// rate is how many starts there may be at once, and how often one more is allowed.
+type rate struct {
+	burst int
+	every time.Duration
+}
+
+// perNetwork leaves room for an office behind one address, whose widgets all
+// renew every few minutes.
+var perNetwork = rate{600, 50 * time.Millisecond}
+
+const maxPlaces = 1 << 16
+
+type place struct {
+	path    string
+	network netip.Prefix
+}
+
+// rates is the generic cell rate algorithm for each network, in memory of a fixed
+// size.
+type rates struct {
+	mu     sync.Mutex
+	places map[place]time.Time // when each is whole again
+	// overflow is shared by all that come while the table is full, so that pushing
+	// one's own place out wins nothing.
+	overflow time.Time
+	swept    time.Time
+}
+
+// take counts a start; wait is how long it comes too early.
+func (x *rates) take(path string, addr netip.Addr, now time.Time) (wait time.Duration) {
+	at := place{path, web.Network(addr)}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	whole, there := x.places[at]
+	if !there && len(x.places) >= maxPlaces {
+		x.sweep(now)
+		if len(x.places) >= maxPlaces {
+			return spend(&x.overflow, now)
+		}
+	}
+	if x.places == nil {
+		x.places = map[place]time.Time{}
+	}
+	wait = spend(&whole, now)
+	x.places[at] = whole
+	return wait
+}
+
+func spend(whole *time.Time, now time.Time) time.Duration {
+	if whole.Before(now) {
+		*whole = now
+	}
+	next := whole.Add(perNetwork.every)
+	if early := next.Sub(now) - time.Duration(perNetwork.burst)*perNetwork.every; early > 0 {
+		return early
+	}
+	*whole = next
+	return 0
+}
+
+// sweep drops what is whole again, at most once a second.
+func (x *rates) sweep(now time.Time) {
+	if now.Sub(x.swept) < time.Second {
+		return
+	}
+	x.swept = now
+	for at, whole := range x.places {
+		if !whole.After(now) {
+			delete(x.places, at)
+		}
+	}
+}

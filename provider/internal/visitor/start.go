@@ -1,0 +1,131 @@
+package visitor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// Reasons of a Refusal.
+const (
+	reasonSignInRequired = "sign_in_required"
+)
+
+// starting is one start.
+type starting struct {
+	request
+	site   *site.Site
+	origin string
+	now    time.Time
+}
+
+// start is POST /visitors/start.
+func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
+	s := site.From(r.Context())
+	origin, ok := allowOrigin(w, r, s)
+	if !ok {
+		return web.Public(ErrOrigin, "pages of this origin do not stand in the site's `visitors.origins`")
+	}
+	now := x.now()
+	if wait := x.rates.take(s.Path, web.ClientIP(r.Context()), now); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		return ErrThrottled
+	}
+	q, err := readRequest(r)
+	if err != nil {
+		return err
+	}
+	if q.Resource != "" && !known(s, q.Resource) {
+		return web.Public(ErrTarget, "the site has no such resource")
+	}
+	a, err := x.begin(r.Context(), &starting{request: q, site: s, origin: origin, now: now})
+	var no *Refusal
+	if errors.As(err, &no) {
+		return refuse(w, no)
+	}
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, a)
+}
+
+// refuse tells the widget why, so that it can hide itself or have its visitor sign in.
+func refuse(w http.ResponseWriter, no *Refusal) error {
+	body := struct {
+		Error  string `json:"error"`
+		Reason string `json:"reason"`
+		Until  string `json:"until,omitempty"`
+	}{Error: "access_denied", Reason: no.Reason}
+	if !no.Until.IsZero() {
+		body.Until = no.Until.UTC().Format(time.RFC3339)
+	}
+	return web.WriteJSON(w, http.StatusForbidden, body)
+}
+
+// begin finds out who the visitor is and gives them a token.
+func (x *Visitors) begin(ctx context.Context, q *starting) (*answer, error) {
+	if q.Renew != "" {
+		return x.renew(ctx, q)
+	}
+	return x.anonymous(ctx, q)
+}
+
+// anonymous begins with a visitor of whom nothing is known. Nothing is stored.
+func (x *Visitors) anonymous(ctx context.Context, q *starting) (*answer, error) {
+	if !mayBeAnonymous(q.site) {
+		return nil, &Refusal{Reason: reasonSignInRequired}
+	}
+	v := &renewal{Visitor: uuid.Must(uuid.NewV7()).String(), SID: random(16), Assurance: Anonymous, AuthTime: q.now.Unix()}
+	return x.give(ctx, q, v, nil)
+}
+
+// mayBeAnonymous: the site allows it, demands no sign-in, and has no connection that
+// demands a visitor JWT.
+func mayBeAnonymous(s *site.Site) bool {
+	rules := s.Settings.Visitors
+	if !rules.Anonymous || rules.SignIn == store.SignInRequired {
+		return false
+	}
+	for _, c := range s.Connections() {
+		if c.For == store.ForVisitors && !c.Disabled && c.JWT != nil && c.JWT.Required {
+			return false
+		}
+	}
+	return true
+}
+
+// renew gives the visitor of a renewal token the next.
+func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
+	v, err := x.open(ctx, q.site, q.Renew, q.now)
+	if err != nil {
+		return nil, err
+	}
+	if v.Assurance == Anonymous && !mayBeAnonymous(q.site) {
+		return nil, &Refusal{Reason: reasonSignInRequired}
+	}
+	return x.give(ctx, q, v, nil)
+}
+
+// give makes the answer.
+func (x *Visitors) give(ctx context.Context, q *starting, v *renewal, p *person) (*answer, error) {
+	if q.Resource != "" {
+		v.Resource = q.Resource
+	}
+	if q.Name != "" || q.Email != "" {
+		v.Given = &given{Name: q.Name, Email: q.Email}
+	}
+	a, err := x.sign(ctx, q.site, v, p, q.now)
+	if err != nil {
+		return nil, err
+	}
+	a.Renew, err = x.seal(ctx, q.site, v, q.now)
+	return a, err
+}

@@ -1,0 +1,125 @@
+package visitor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+)
+
+// How a visitor is known. Kinds, not a ladder.
+const (
+	Anonymous = "anonymous"
+	Signed    = "signed"    // by a JWT of the site's own server
+	Federated = "federated" // by the customer's own login
+)
+
+// ClientID is the client_id of visitors' tokens: RFC 9068 demands one, and a widget
+// is not registered.
+const ClientID = "visitor"
+
+// TokenType is the typ of their header (RFC 9068, section 2.1).
+const TokenType = "at+jwt"
+
+// claims are those of a visitor's access token.
+type claims struct {
+	Issuer      string `json:"iss"`
+	Subject     string `json:"sub"`
+	Audience    string `json:"aud"`
+	Expires     int64  `json:"exp"`
+	IssuedAt    int64  `json:"iat"`
+	IssuedMS    int64  `json:"iat_ms"`
+	ID          string `json:"jti"`
+	ClientID    string `json:"client_id"`
+	SID         string `json:"sid"`
+	AuthTime    int64  `json:"auth_time"`
+	ACR         string `json:"acr"`
+	Assurance   string `json:"assurance"`
+	Site        string `json:"site"`
+	SubjectType string `json:"subject_type"`
+	Given       *given `json:"given_by_visitor,omitempty"`
+	*person
+}
+
+// given is what a visitor has typed of themselves. Nobody vouches for it, so it has
+// no place among the claims that somebody does vouch for.
+type given struct {
+	Name  string `json:"name,omitempty"`
+	Email string `json:"email,omitempty"`
+}
+
+// person is what the customer says of a visitor.
+type person struct {
+	ExternalID    string                     `json:"external_id,omitempty"`
+	Name          string                     `json:"name,omitempty"`
+	Email         string                     `json:"email,omitempty"`
+	EmailVerified *bool                      `json:"email_verified,omitempty"`
+	Phone         string                     `json:"phone_number,omitempty"`
+	Picture       string                     `json:"picture,omitempty"`
+	Locale        string                     `json:"locale,omitempty"`
+	Custom        map[string]json.RawMessage `json:"custom,omitempty"`
+}
+
+// answer is the token response (RFC 6749, section 5.1).
+type answer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int    `json:"expires_in"` // seconds
+	VisitorID   string `json:"visitor_id"`
+	Assurance   string `json:"assurance"`
+	Renew       string `json:"renew,omitempty"`
+}
+
+// sign makes the token of a visitor.
+func (x *Visitors) sign(ctx context.Context, s *site.Site, v *renewal, p *person, now time.Time) (*answer, error) {
+	life := tokenLife(s)
+	c := claims{
+		Issuer: s.Issuer, Subject: v.Visitor, Audience: audience(s, v.Resource), IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(life).Unix(),
+		ID: random(16), ClientID: ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
+		Given: v.Given, person: p,
+	}
+	payload, err := json.Marshal(&c)
+	if err != nil {
+		return nil, err
+	}
+	alg := s.Resources[c.Audience].SigningAlg
+	if alg == "" {
+		alg = keys.ES256
+	}
+	token, err := x.Keys.Sign(ctx, s, alg, TokenType, payload)
+	if errors.Is(err, keys.ErrNotYetActive) && alg != keys.ES256 {
+		token, err = x.Keys.Sign(ctx, s, keys.ES256, TokenType, payload)
+	}
+	return &answer{AccessToken: token, TokenType: "Bearer", ExpiresIn: int(life / time.Second), VisitorID: v.Visitor, Assurance: v.Assurance}, err
+}
+
+func tokenLife(s *site.Site) time.Duration {
+	if m := s.Settings.Visitors.TokenMinutes; m > 0 {
+		return time.Duration(m) * time.Minute
+	}
+	return time.Duration(s.Lifetimes.VisitorToken) * time.Second
+}
+
+// audience is the resource asked for, else the site's first, else the issuer.
+func audience(s *site.Site, resource string) string {
+	if known(s, resource) {
+		return resource
+	}
+	if len(s.Settings.Resources) > 0 {
+		return s.Settings.Resources[0].Identifier
+	}
+	return s.Issuer
+}
+
+// random is n random bytes in base64url.
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
