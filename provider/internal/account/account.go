@@ -14,6 +14,7 @@
 //	GET       /account/sessions                 GET POST …/end, …/end-others
 //	GET       /account/apps                     GET POST …/revoke
 //	GET       /account/activity
+//	GET POST  /account/links/remove             a customer's own login is no longer theirs
 //	GET POST  /account/break-glass              for administrators
 //
 // Nothing changes but for somebody who has signed in within the last five
@@ -135,6 +136,7 @@ const (
 	pathEndOthers     = "/account/sessions/end-others"
 	pathApps          = "/account/apps"
 	pathRevoke        = "/account/apps/revoke"
+	pathUnlink        = "/account/links/remove"
 	pathActivity      = "/account/activity"
 	pathBreakGlass    = "/account/break-glass"
 )

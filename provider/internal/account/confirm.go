@@ -35,6 +35,7 @@ func (x *Account) dangers() []danger {
 		{pathEnd, pathSessions, x.askEnd, x.end},
 		{pathEndOthers, pathSessions, x.askEndOthers, x.endOthers},
 		{pathRevoke, pathApps, x.askRevoke, x.revoke},
+		{pathUnlink, pathAccount, x.askUnlink, x.unlink},
 	}
 }
 

@@ -30,6 +30,9 @@ func (x *Account) overview(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
+		if page.Links, err = x.myLinks(tx, v); err != nil {
+			return nil, err
+		}
 		apps, err := x.myApps(tx, v)
 		if err != nil {
 			return nil, err

@@ -76,6 +76,7 @@ const (
 	ConnectionRehearse = "connection.rehearse" // an administrator signed in through it
 	ConnectionEnding   = "connection.certificate_ending"
 	AgentLink          = "agent.link" // to a subject of a connection
+	AgentUnlink        = "agent.unlink"
 
 	MailFail = "mail.fail" // given up, or dropped
 
