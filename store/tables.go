@@ -21,6 +21,6 @@ func Tables() (all []AnyTable) {
 func tables() []rows {
 	return []rows{
 		&Activities, &Agents, &AllAttempts, &AllFactorTries, &AllFetched, &AllSettings, &AllSpent, &Answers, &AuditEntries, &AuditHeads, &AuditPersonals, &Authenticators, &Bans, &BreakGlassCodes, &BreakGlasses, &Clients, &ConnectionKeys, &Connections, &Consents, &Counters,
-		&Departments, &Devices, &Enrolments, &Grants, &Links, &OpaqueTokens, &Outbox, &PasswordLinks, &RecoveryCodes, &Restorations, &Revocations, &Roles, &Secrets, &Sessions, &SetUps, &SignIns, &SigningKeys, &Sites, &Traces, &UnsealedAudits, &VisitorProofs,
+		&Departments, &Devices, &Enrolments, &Grants, &Links, &OpaqueTokens, &Outbox, &PasswordLinks, &RecoveryCodes, &Restorations, &Revocations, &Roles, &Secrets, &Sessions, &SetUps, &SignIns, &SigningKeys, &Sites, &Traces, &UnsealedAudits, &VisitorProofs, &Visitors,
 	}
 }

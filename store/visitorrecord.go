@@ -1,0 +1,52 @@
+package store
+
+import "time"
+
+// Visitor is one whom the customer has vouched for, or the name that such a one had
+// before. An anonymous visitor has no record.
+type Visitor struct {
+	ID string `json:"id"` // the sub of their tokens
+	// Alias is the visitor that this one turned out to be. Then nothing else is set
+	// but when.
+	Alias string `json:"alias,omitempty"`
+
+	// Subjects are MACs of who they are to a connection; a visitor merged of two has
+	// several. Marks are MACs of what a ban may name. Both are made with a secret of
+	// the site, so that nothing can be guessed from them.
+	Subjects []string         `json:"subjects,omitempty"`
+	Marks    []string         `json:"marks,omitempty"`
+	Sealed   []byte           `json:"sealed,omitempty"` // VisitorFields as JSON, bound to the ID
+	Sessions []VisitorSession `json:"sessions,omitempty"`
+	Created  time.Time        `json:"created"`
+	Seen     time.Time        `json:"seen"`
+}
+
+// VisitorSession is a browser in which a visitor is known: one family of tokens.
+type VisitorSession struct {
+	SID        string    `json:"sid"`
+	Connection string    `json:"connection"`
+	Assurance  string    `json:"assurance"`
+	Identity   string    `json:"identity,omitempty"` // MAC of the jti that began it, for a page that is loaded again
+	Upstream   string    `json:"upstream,omitempty"`
+	AuthTime   time.Time `json:"auth_time"`
+	Generation uint64    `json:"generation"` // of the renewal token that counts
+	Rotated    time.Time `json:"rotated"`    // when the one before was used
+}
+
+// Visitors are found by "alias", "subject" and "mark".
+var Visitors = Table[Visitor]{
+	Kind: "visitor", Key: func(v *Visitor) string { return v.ID },
+	Sealed: func(v *Visitor) []*[]byte { return []*[]byte{&v.Sealed} },
+	Lookups: []Lookup[Visitor]{
+		{Name: "alias", Values: func(v *Visitor) []string { return given(v.Alias) }},
+		{Name: "subject", Values: func(v *Visitor) []string { return v.Subjects }, Unique: true},
+		{Name: "mark", Values: func(v *Visitor) []string { return v.Marks }},
+	},
+}
+
+func given(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
