@@ -93,8 +93,9 @@ func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, an
 	r = r.WithContext(ctx)
 	var out outcome
 	nobodys := false
+	var enforced *store.Connection // by which alone the agent signs in
 	err := x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
-		out, nobodys = outcome{step: Step{Name: StepPassword}}, false
+		out, nobodys, enforced = outcome{step: Step{Name: StepPassword}}, false, nil
 		proof, err := x.Factors.FinishLogin(ctx, tx, s, f.ID, "", answer)
 		if err != nil {
 			return err
@@ -114,8 +115,9 @@ func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, an
 			return err
 		}
 		if out.step.Name == StepPassword {
-			if out.problem = factor.ReasonPasskey; h.rules.Enforced {
-				out.problem = "sso_only"
+			out.problem = factor.ReasonPasskey
+			if enforced = s.Enforcing(h.agent.Email, h.now); enforced != nil {
+				return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, reasonEnforced)
 			}
 			return x.record(tx, r, h.agent, audit.SignInFailure, audit.Refused, why(h.agent))
 		}
@@ -127,6 +129,9 @@ func (x *SignIn) passkeyFirst(w http.ResponseWriter, r *http.Request, f flow, an
 	}
 	if err != nil {
 		return err
+	}
+	if enforced != nil {
+		return x.lead(w, r, f, enforced, "")
 	}
 	if out.problem != "" {
 		return x.form(w, r, f, http.StatusUnprocessableEntity, "", out.problem)
