@@ -43,6 +43,7 @@ const (
 	ReasonRevoked          = "revoked"
 	ReasonStale            = "stale"            // whether the token is revoked is not known now
 	ReasonStepUp           = "step_up_required" // a stronger or newer sign-in is needed (RFC 9470)
+	ReasonBanned           = "visitor_banned"
 )
 
 // Refuse is a refusal for the given reason, to be kept until the given time.
