@@ -78,6 +78,14 @@ const (
 	AgentLink          = "agent.link" // to a subject of a connection
 	AgentUnlink        = "agent.unlink"
 
+	VisitorBan     = "visitor.ban"
+	VisitorUnban   = "visitor.unban"
+	VisitorErase   = "visitor.erase"
+	VisitorSignIn  = "visitor.sign_in" // one is known by a token of the customer's, or by their login
+	VisitorUpgrade = "visitor.upgrade" // an anonymous one became one who is known
+	VisitorMerge   = "visitor.merge"   // two who are known were shown to be one
+	VisitorRefused = "visitor.refused"
+
 	MailFail = "mail.fail" // given up, or dropped
 
 	BackupMake    = "backup.make"
