@@ -16,7 +16,7 @@ import (
 // Later ones are published first: then Ensure returns a *NotYetActive for an alg
 // that was asked for, and nothing should be told to sign with it before its time.
 func (k *Keys) Ensure(ctx context.Context, path string, algs ...string) error {
-	for _, name := range []string{SecretAudit, SecretCheckpoint, SecretFlow, SecretPasskey, SecretCode, SecretVisitor} {
+	for _, name := range []string{SecretAudit, SecretCheckpoint, SecretFlow, SecretPasskey, SecretCode, SecretVisitor, SecretMark} {
 		if _, err := k.Secret(ctx, path, name); err != nil {
 			return err
 		}

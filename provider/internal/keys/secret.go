@@ -18,6 +18,7 @@ const (
 	SecretPasskey    = store.SecretPasskey
 	SecretCode       = store.SecretCode
 	SecretVisitor    = store.SecretVisitor
+	SecretMark       = "visitor-mark" // MACs what visitors are found by
 )
 
 type secretName struct{ path, name string }

@@ -1,0 +1,169 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// reasonErased stands in the revocation feed.
+const reasonErased = "erased"
+
+// ErrNotSealed is an erasure that met records which are not in the chain yet, a
+// second's worth; it is done by doing it again.
+var ErrNotSealed = errors.New("the audit log is still being sealed: erase again in a moment")
+
+// Shown is what is known of a visitor, for administrators and for the visitor.
+type Shown struct {
+	ID       string                 `json:"id"`
+	Aliases  []string               `json:"aliases,omitempty"`
+	Person   *Person                `json:"person"`
+	Sessions []store.VisitorSession `json:"sessions,omitempty"`
+	Created  time.Time              `json:"created"`
+	Seen     time.Time              `json:"seen"`
+	Banned   *store.Ban             `json:"banned,omitempty"` // whatever their address
+}
+
+// Show tells what is known of the visitor with that id, or alias. store.ErrNotFound:
+// nothing is, which is so of every anonymous one.
+func (x *Records) Show(ctx context.Context, s *site.Site, id string) (shown Shown, err error) {
+	bans, err := x.Bans(ctx, s)
+	if err != nil {
+		return shown, err
+	}
+	err = x.Store.View(ctx, s.Path, func(tx store.Tx) error {
+		rec, err := x.Find(tx, id)
+		if err != nil {
+			return err
+		}
+		shown = Shown{ID: rec.ID, Sessions: rec.Sessions, Created: rec.Created, Seen: rec.Seen}
+		for i := range shown.Sessions {
+			shown.Sessions[i].Identity = ""
+		}
+		if shown.Person, err = x.Person(s.Path, &rec); err != nil {
+			return err
+		}
+		facts, err := x.Facts(tx, rec.ID, shown.Person)
+		if err != nil {
+			return err
+		}
+		shown.Aliases = facts.VisitorIDs[1:]
+		if match, found := bans.Match(facts, x.Now()); found {
+			b, err := store.Bans.Get(tx, match.ID)
+			shown.Banned = &b
+			return absent(err)
+		}
+		return nil
+	})
+	return shown, err
+}
+
+// Erase forgets the visitor with that id, or alias: the record with its aliases, and
+// what of them stands beside the audit log, whose chain stays whole. What they hold
+// ends. It can be done again where it was interrupted. store.ErrNotFound: nothing is
+// known of them.
+func (x *Records) Erase(ctx context.Context, s *site.Site, id string, by audit.Ref) error {
+	shown, err := x.Show(ctx, s, id)
+	if err != nil {
+		return err
+	}
+	if err := x.eraseAudit(ctx, s.Path, &shown); err != nil {
+		return err
+	}
+	return x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
+		if err := x.announce(tx, shown.ID, reasonErased); err != nil {
+			return err
+		}
+		aliases, err := x.Aliases(tx, shown.ID)
+		if err != nil {
+			return err
+		}
+		for _, name := range append(aliases, shown.ID) {
+			if err := store.Visitors.Delete(tx, name); err != nil {
+				return err
+			}
+		}
+		return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorErase, Actor: by, Object: audit.Ref{Type: "visitor", ID: shown.ID}})
+	})
+}
+
+// eraseAudit removes the personal values of all records about the visitor.
+func (x *Records) eraseAudit(ctx context.Context, path string, shown *Shown) error {
+	unsealed := false
+	for at := (audit.Place{}); !at.Done; {
+		found, next, err := x.Audit.Search(ctx, path, audit.Filter{}, at)
+		if err != nil {
+			return err
+		}
+		at = next
+		found = slices.DeleteFunc(found, func(e audit.Entry) bool { return !shown.concerned(&e) })
+		if len(found) == 0 {
+			continue
+		}
+		err = x.Store.Update(ctx, path, func(tx store.Tx) error {
+			for _, e := range found {
+				fields := shown.personal(&e)
+				if len(fields) == 0 {
+					continue
+				}
+				if e.Sequence == 0 {
+					unsealed = true
+					continue
+				}
+				if err := x.Audit.Erase(tx, e.Sequence, fields...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("erase a visitor: %w", err)
+		}
+	}
+	if unsealed {
+		return ErrNotSealed
+	}
+	return nil
+}
+
+func (s *Shown) is(typ, id string) bool {
+	return typ == "visitor" && (id == s.ID || slices.Contains(s.Aliases, id))
+}
+
+// concerned: the visitor did it, or it was done to them, or it is a login that they
+// came by.
+func (s *Shown) concerned(e *audit.Entry) bool {
+	if s.is(e.ActorType, e.ActorID) || s.is(e.Object, e.ObjectID) {
+		return true
+	}
+	return e.Action == audit.FederationVisitor && slices.ContainsFunc(s.Person.Subjects, func(id Subject) bool {
+		return e.Object == "connection" && e.ObjectID == id.Connection && e.Personal["subject"] == id.Subject
+	})
+}
+
+// personal are the fields of a record that are the visitor's: all of them, but for
+// the address of an administrator who did it.
+func (s *Shown) personal(e *audit.Entry) (fields []string) {
+	theirs := s.is(e.ActorType, e.ActorID) || e.Action == audit.FederationVisitor
+	add := func(name string) {
+		if (theirs || name != "ip" && name != "user_agent") && !slices.Contains(e.Erased, name) && !slices.Contains(fields, name) {
+			fields = append(fields, name)
+		}
+	}
+	for name := range e.Personal {
+		add(name)
+	}
+	if e.IP != "" {
+		add("ip")
+	}
+	if e.UserAgent != "" {
+		add("user_agent")
+	}
+	return fields
+}

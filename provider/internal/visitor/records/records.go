@@ -1,0 +1,197 @@
+// Package records keeps what is known of a site's visitors, and who of them is
+// banned.
+//
+// A visitor whom the customer has vouched for has one record, found by MACs of who
+// they are to a connection; what is personal in it is sealed. Names that the visitor
+// had before are aliases. A ban, its end and an erasure are each one step in a
+// transaction, with the entries of the revocation feed that end what the visitor
+// holds, and a record in the audit log. It answers no route.
+package records
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// ClientID is the client_id of visitors' tokens: RFC 9068 demands one, and a widget
+// is not registered.
+const ClientID = "visitor"
+
+// Options is what Records needs, set once. Store is Sites.Store().
+type Options struct {
+	Store  store.Store
+	Keys   *keys.Keys
+	Sealer *store.Sealer
+	Audit  *audit.Log
+	Now    func() time.Time
+}
+
+// Records answers for one house.
+type Records struct{ Options }
+
+// New returns Records.
+func New(o Options) *Records {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Records{o}
+}
+
+// Subject is who a visitor is to a connection.
+type Subject struct {
+	Connection string `json:"connection"`
+	Subject    string `json:"subject"`
+}
+
+// Person is what is known of a visitor; a record holds it sealed.
+type Person struct {
+	store.VisitorFields
+	Subjects []Subject `json:"subjects"`
+}
+
+// mark is a MAC of a text under the site's secret; kind keeps the uses apart.
+func (x *Records) mark(tx store.Tx, kind string, parts ...string) (string, error) {
+	secret, err := x.Keys.SecretIn(tx, keys.SecretMark)
+	if err != nil {
+		return "", err
+	}
+	return sum(secret, kind, parts...), nil
+}
+
+func sum(secret []byte, kind string, parts ...string) string {
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte(kind + "\x00" + strings.Join(parts, "\x00")))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Identity is the MAC of one identity token, for a page that is loaded again.
+func (x *Records) Identity(tx store.Tx, connection, jti string) (string, error) {
+	return x.mark(tx, "identity", connection, jti)
+}
+
+// Write seals what is known of the visitor into the record, with what it is found
+// by, and puts it.
+func (x *Records) Write(tx store.Tx, v *store.Visitor, p *Person) (err error) {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if v.Sealed, err = x.Sealer.Seal(tx.Site(), store.Visitors.Kind, v.ID, plain); err != nil {
+		return err
+	}
+	v.Subjects, v.Marks = nil, nil
+	for _, s := range p.Subjects {
+		m, err := x.mark(tx, "subject", s.Connection, s.Subject)
+		if err != nil {
+			return err
+		}
+		v.Subjects = append(v.Subjects, m)
+	}
+	for kind, text := range bannable(p) {
+		m, err := x.mark(tx, kind, text)
+		if err != nil {
+			return err
+		}
+		v.Marks = append(v.Marks, m)
+	}
+	slices.Sort(v.Marks)
+	v.Marks = slices.Compact(v.Marks)
+	return store.Visitors.Put(tx, v)
+}
+
+// bannable are the things by which a ban finds those whom it may be on.
+func bannable(p *Person) func(func(kind, text string) bool) {
+	return func(yield func(kind, text string) bool) {
+		if p.ExternalID != "" && !yield("external", p.ExternalID) {
+			return
+		}
+		_, domain, ok := strings.Cut(p.Email, "@")
+		if !ok || !yield("email", plainEmail(p.Email)) {
+			return
+		}
+		for domain != "" {
+			if !yield("domain", strings.ToLower(domain)) {
+				return
+			}
+			_, domain, _ = strings.Cut(domain, ".")
+		}
+	}
+}
+
+// plainEmail is an address without its +tag.
+func plainEmail(email string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(email), "@")
+	if name, _, tagged := strings.Cut(local, "+"); tagged && name != "" {
+		local = name
+	}
+	return local + "@" + strings.TrimSuffix(domain, ".")
+}
+
+// Person opens what is known of the visitor.
+func (x *Records) Person(path string, v *store.Visitor) (*Person, error) {
+	p := &Person{}
+	plain, err := x.Sealer.Open(path, store.Visitors.Kind, v.ID, v.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open a visitor's record: %w", err)
+	}
+	return p, json.Unmarshal(plain, p)
+}
+
+// Find is the record of the visitor with that id, or of whom they turned out to be;
+// store.ErrNotFound: there is none.
+func (x *Records) Find(tx store.Tx, id string) (store.Visitor, error) {
+	v, err := store.Visitors.Get(tx, id)
+	if err == nil && v.Alias != "" {
+		v, err = store.Visitors.Get(tx, v.Alias)
+	}
+	return v, err
+}
+
+// BySubject is the visitor who is that to the connection, or store.ErrNotFound.
+func (x *Records) BySubject(tx store.Tx, s Subject) (store.Visitor, error) {
+	m, err := x.mark(tx, "subject", s.Connection, s.Subject)
+	if err != nil {
+		return store.Visitor{}, err
+	}
+	return store.Visitors.Find(tx, "subject", m)
+}
+
+// Aliases are the other names of the visitor with that id.
+func (x *Records) Aliases(tx store.Tx, id string) (ids []string, err error) {
+	for key, err := range store.Visitors.Keys(tx, "alias", id) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, key)
+	}
+	return ids, nil
+}
+
+// Facts are what bans are judged by, but for the address. p may be nil.
+func (x *Records) Facts(tx store.Tx, id string, p *Person) (policy.BanFacts, error) {
+	aliases, err := x.Aliases(tx, id)
+	facts := policy.BanFacts{VisitorIDs: append([]string{id}, aliases...)}
+	if p != nil {
+		facts.ExternalID, facts.Email = p.ExternalID, p.Email
+	}
+	return facts, err
+}
+
+func absent(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
