@@ -91,7 +91,7 @@ func banDomain(text string) (string, error) {
 // dropped; empty for what is no address.
 func foldEmail(text string) string {
 	at := strings.LastIndexByte(text, '@')
-	if at <= 0 || at == len(text)-1 {
+	if at <= 0 || at == len(text)-1 || len(text) > maxBanText {
 		return ""
 	}
 	local := text[:at]
