@@ -63,6 +63,8 @@ type running struct {
 	t      testing.TB
 	issuer string
 	server *provider.Server
+	engine store.Store
+	sealer *store.Sealer
 	log    *lockedBuffer
 }
 
@@ -91,7 +93,7 @@ func start(t testing.TB, on storetest.Engine, callback string) *running {
 
 func startOn(t testing.TB, engine store.Store, callback string, change ...func(*provider.Options)) *running {
 	t.Helper()
-	h := &running{t: t, log: &lockedBuffer{}}
+	h := &running{t: t, engine: engine, log: &lockedBuffer{}}
 	var handler http.Handler
 	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(listening.Close)
@@ -100,6 +102,7 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.sealer = sealer
 	options := provider.Options{
 		Store: engine, Sealer: sealer, PublicURL: h.issuer, Log: zerolog.New(h.log),
 		Argon2: provider.Argon2{MemoryKiB: 8, Time: 1, Threads: 1},

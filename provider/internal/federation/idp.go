@@ -20,7 +20,8 @@ const (
 	fetchEvery = time.Hour       // after a good one, unless it asks for less or more
 	fetchLeast = 5 * time.Minute // whatever it asks for
 	fetchMost  = 24 * time.Hour
-	fetchAgain = time.Minute // after a fault, and longer with each
+	fetchAgain = time.Minute     // after a fault, and longer with each
+	fetchSoon  = 5 * time.Second // where there is none yet and somebody waits
 )
 
 // idp is the connection's identity provider. What stands at a URL is read in the
@@ -101,8 +102,8 @@ func (x *Federation) fetchedIdP(ctx context.Context, at *attempt) (saml.IdP, err
 	if err != nil {
 		return saml.IdP{}, err
 	}
-	if len(rec.Body) == 0 && !x.Now().Before(rec.Next) {
-		if rec, err = x.fetch(ctx, at); err != nil {
+	if len(rec.Body) == 0 {
+		if rec, err = x.fetchIf(ctx, at, x.neverHad); err != nil {
 			return saml.IdP{}, err
 		}
 	}
@@ -111,6 +112,12 @@ func (x *Federation) fetchedIdP(ctx context.Context, at *attempt) (saml.IdP, err
 		return saml.IdP{}, refuse(codeProviderDown, "its metadata could not be read yet: %s", rec.Fault)
 	}
 	return x.cachedIdP(at, rec.Body, rec.At)
+}
+
+// neverHad says that metadata that was never read is worth another try: somebody
+// waits for it.
+func (x *Federation) neverHad(rec store.Fetched) bool {
+	return len(rec.Body) == 0 && !x.Now().Before(rec.Tried.Add(fetchSoon))
 }
 
 // fetched is what was fetched for the connection; the zero Fetched if nothing was,

@@ -133,7 +133,8 @@ func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (er
 		return err
 	}
 	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
-		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.AuthTime, Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,
+		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.asked(), Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,
+		Connection: h.Connection, Subject: h.Subject, Upstream: h.Upstream,
 	})
 	if err != nil {
 		return err

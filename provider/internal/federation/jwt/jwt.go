@@ -11,10 +11,12 @@ package jwt
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 )
@@ -160,29 +162,32 @@ func cut(s string) string {
 
 // split takes the token apart: its header, its payload, and what is signed.
 func (v *verification) split() (header, payload, signature []byte, err error) {
-	parts := strings.Split(v.raw, ".")
+	parts := strings.SplitN(v.raw, ".", 4)
 	ok := len(v.raw) <= MaxToken && len(parts) == 3
 	var decoded [3][]byte
 	for i := 0; ok && i < 3; i++ {
 		decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(parts[i])
 		ok = err == nil && !strings.ContainsAny(parts[i], "\r\n")
 	}
-	if err := v.check(CodeInvalid, CheckForm, ok, fmt.Sprintf("three parts in base64url, at most %d bytes", MaxToken), described(v.raw, len(parts))); err != nil {
+	if err := v.check(CodeInvalid, CheckForm, ok, fmt.Sprintf("three parts in base64url, at most %d bytes", MaxToken), described(v.raw)); err != nil {
 		return nil, nil, nil, err
 	}
 	return decoded[0], decoded[1], decoded[2], nil
 }
 
-func described(raw string, parts int) string {
+func described(raw string) string {
 	if raw == "" {
 		return "nothing"
 	}
-	return fmt.Sprintf("%d parts, %d bytes", parts, len(raw))
+	return fmt.Sprintf("%d parts, %d bytes", strings.Count(raw, ".")+1, len(raw))
 }
 
 // read parses the payload, which is signed by now.
 func (v *verification) read(payload []byte) error {
 	err := strictjson.Check(payload)
+	if err == nil && !utf8.Valid(payload) {
+		err = errors.New("it is not UTF-8")
+	}
 	if err == nil {
 		d := json.NewDecoder(strings.NewReader(string(payload)))
 		d.UseNumber()
@@ -192,7 +197,7 @@ func (v *verification) read(payload []byte) error {
 	if err != nil {
 		got = err.Error()
 	} else if v.claims.Values == nil {
-		got, err = "null", errNull
+		got, err = "null", errors.New("null")
 	}
 	return v.check(CodeInvalid, CheckForm, err == nil, "claims that read in one way", got)
 }

@@ -9,9 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,16 +17,16 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-
-	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 )
 
 // MinSecret is the shortest shared secret, in bytes.
 const MinSecret = 32
 
-const minRSABits = 2048
-
-var errNull = errors.New("null")
+// Moduli of RSA keys, in bits: a longer one costs more than a sign-in should.
+const (
+	minRSABits = 2048
+	maxRSABits = 8192
+)
 
 // Key verifies tokens: a shared secret or a public key.
 type Key struct {
@@ -48,7 +46,7 @@ func (k Key) Algorithms() []string {
 			of = []string{"HS256", "HS384", "HS512"}
 		}
 	case *rsa.PublicKey:
-		if public.N.BitLen() >= minRSABits && public.E >= 3 && public.E%2 == 1 {
+		if public.N.BitLen() >= minRSABits && public.N.BitLen() <= maxRSABits && public.E >= 3 && public.E%2 == 1 {
 			of = []string{"RS256", "RS384", "RS512"}
 		}
 	case *ecdsa.PublicKey:
@@ -94,7 +92,7 @@ func ParsePublicKey(text string) (crypto.PublicKey, error) {
 		return nil, fmt.Errorf("the key cannot be read: %w", err)
 	}
 	if len((Key{Public: key}).Algorithms()) == 0 {
-		return nil, errors.New("the key must be RSA of at least 2,048 bits, EC P-256 or P-384, or Ed25519")
+		return nil, errors.New("the key must be RSA of 2,048 to 8,192 bits, EC P-256 or P-384, or Ed25519")
 	}
 	return key, nil
 }
@@ -111,14 +109,6 @@ func CheckUserHash(secret []byte, id, given string) bool {
 	return len(secret) >= MinSecret && hmac.Equal([]byte(UserHash(secret, id)), []byte(strings.ToLower(given)))
 }
 
-// header is what is looked at of a token's header.
-type header struct {
-	Alg  string          `json:"alg"`
-	KID  string          `json:"kid"`
-	Typ  string          `json:"typ"`
-	Crit json.RawMessage `json:"crit"`
-}
-
 // signature finds the key and verifies by it, before anything of the payload is
 // read.
 func (v *verification) signature() error {
@@ -126,15 +116,14 @@ func (v *verification) signature() error {
 	if err != nil {
 		return err
 	}
-	var h header
-	if err := strictjson.Unmarshal(rawHeader, &h); err != nil {
-		return v.check(CodeInvalid, CheckForm, false, "a header that reads in one way", err.Error())
-	}
-	if err := v.must(h.Crit == nil, CheckForm, "no crit", "crit"); err != nil {
+	h, err := readHeader(rawHeader)
+	if err := v.must(err == nil, CheckForm, "a header that reads in one way", fmt.Sprint(err)); err != nil {
 		return err
 	}
-	typed := h.Typ == "" || strings.EqualFold(strings.TrimPrefix(strings.ToLower(h.Typ), "application/"), "jwt")
-	if err := v.must(typed, CheckForm, "typ JWT", h.Typ); err != nil {
+	if err := v.must(!h.extended, CheckForm, "neither crit nor b64", "one of them"); err != nil {
+		return err
+	}
+	if err := v.must(h.typed(), CheckForm, "typ JWT", h.typ); err != nil {
 		return err
 	}
 	candidates, err := v.candidates(h)
@@ -142,43 +131,49 @@ func (v *verification) signature() error {
 		return err
 	}
 	signed := v.raw[:strings.LastIndexByte(v.raw, '.')]
-	valid := slices.ContainsFunc(candidates, func(k Key) bool { return k.verify(h.Alg, []byte(signed), signature) })
+	valid := slices.ContainsFunc(candidates, func(k Key) bool { return k.verify(h.alg, []byte(signed), signature) })
 	if err := v.check(CodeInvalid, CheckSignature, valid, "by one of the connection's keys", "by another"); err != nil {
 		return err
 	}
 	return v.read(payload)
 }
 
-// candidates are the keys that may have signed: the one that kid names, or else
-// all of the algorithm.
+// candidates are the keys that may have signed: those that kid names and no other,
+// or without kid all of the algorithm.
 func (v *verification) candidates(h header) ([]Key, error) {
 	var named, fit []Key
 	var algorithms, kids []string
 	for _, k := range v.Keys {
 		kids = append(kids, k.KID)
-		if h.KID != "" && k.KID != "" && k.KID != h.KID {
+		if h.kid != "" && k.KID != h.kid {
 			continue
 		}
 		named = append(named, k)
 		algorithms = append(algorithms, k.Algorithms()...)
-		if slices.Contains(k.Algorithms(), h.Alg) {
+		if slices.Contains(k.Algorithms(), h.alg) {
 			fit = append(fit, k)
 		}
 	}
-	if err := v.check(CodeInvalid, CheckKey, len(named) > 0, "kid "+strings.Join(kids, ", "), "kid "+h.KID); err != nil {
+	if err := v.check(CodeInvalid, CheckKey, len(named) > 0, "kid "+strings.Join(kids, ", "), "kid "+h.kid); err != nil {
 		return nil, err
 	}
 	slices.Sort(algorithms)
-	if err := v.check(CodeInvalid, CheckAlgorithm, len(fit) > 0, strings.Join(slices.Compact(algorithms), ", "), h.Alg); err != nil {
+	if err := v.check(CodeInvalid, CheckAlgorithm, len(fit) > 0, strings.Join(slices.Compact(algorithms), ", "), h.alg); err != nil {
 		return nil, err
 	}
 	return fit[:min(len(fit), maxTried)], nil
 }
 
-var digests = map[string]struct {
-	hash crypto.Hash
-	new  func() hash.Hash
-}{"256": {crypto.SHA256, sha256.New}, "384": {crypto.SHA384, sha512.New384}, "512": {crypto.SHA512, sha512.New}}
+// digest is the hash of an algorithm, by the number that its name ends in.
+func digest(alg string) (crypto.Hash, func() hash.Hash) {
+	switch {
+	case strings.HasSuffix(alg, "384"):
+		return crypto.SHA384, sha512.New384
+	case strings.HasSuffix(alg, "512"):
+		return crypto.SHA512, sha512.New
+	}
+	return crypto.SHA256, sha256.New
+}
 
 // verify verifies by an algorithm that is one of the key's (RFC 7518, section 3,
 // and RFC 8037).
@@ -187,41 +182,21 @@ func (k Key) verify(alg string, signed, signature []byte) bool {
 		key, ok := k.Public.(ed25519.PublicKey)
 		return ok && ed25519.Verify(key, signed, signature)
 	}
-	d, ok := digests[alg[len(alg)-3:]]
-	if !ok {
-		return false
-	}
-	if alg[:2] == "HS" {
-		mac := hmac.New(d.new, k.Secret)
+	number, fresh := digest(alg)
+	if strings.HasPrefix(alg, "HS") {
+		mac := hmac.New(fresh, k.Secret)
 		mac.Write(signed)
 		return k.Public == nil && hmac.Equal(mac.Sum(nil), signature)
 	}
-	h := d.new()
+	h := fresh()
 	h.Write(signed)
 	switch key := k.Public.(type) {
 	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(key, d.hash, h.Sum(nil), signature) == nil
+		return rsa.VerifyPKCS1v15(key, number, h.Sum(nil), signature) == nil
 	case *ecdsa.PublicKey:
 		size := (key.Curve.Params().BitSize + 7) / 8
 		return len(signature) == 2*size &&
 			ecdsa.Verify(key, h.Sum(nil), new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:]))
 	}
 	return false
-}
-
-// hashID stands in for a jti where a dialect has none.
-func hashID(raw string) string {
-	sum := sha256.Sum256([]byte(raw))
-	return "token:" + base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// KeyID is the kid of a token's header, which nobody has verified; "" for none.
-func KeyID(raw string) string {
-	first, _, _ := strings.Cut(raw, ".")
-	text, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	var h header
-	if err != nil || len(raw) > MaxToken || json.Unmarshal(text, &h) != nil {
-		return ""
-	}
-	return h.KID
 }
