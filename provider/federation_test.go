@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -306,4 +308,131 @@ func TestAnAnswerCountsOnceAndForTheBrowserThatAsked(t *testing.T) {
 	// A second answer to the same request finds the flow over.
 	asked := asked{request: "", relayState: form.Get("RelayState")}
 	h.fails(h.back(b, h.answer(asked, rajThere)), http.StatusBadRequest, "")
+}
+
+func TestOfFiftyCopiesOfAnAnswerOneCounts(t *testing.T) {
+	storetest.OnBothEngines(t, testOfFiftyCopiesOfAnAnswerOneCounts)
+}
+
+func testOfFiftyCopiesOfAnAnswerOneCounts(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	b := newBrowser(t, deskCallback)
+	b.stop = h.idp.SSO
+	form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
+	b.stop = h.issuer + "/federation/corp/resume"
+	var handles sync.Map
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if p := b.post(h.issuer+"/federation/corp/acs", form); p.away != nil {
+				handles.Store(p.away.String(), true)
+			}
+		})
+	}
+	wg.Wait()
+	var all []string
+	handles.Range(func(k, _ any) bool { all = append(all, k.(string)); return true })
+	if len(all) != 1 {
+		t.Fatalf("%d copies were taken", len(all))
+	}
+	// And of fifty who come for it with the cookie, one is signed in.
+	b.stop = deskCallback
+	var arrived atomic.Int32
+	for range 50 {
+		wg.Go(func() {
+			if p := b.get(all[0]); p.away != nil {
+				arrived.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if arrived.Load() != 1 {
+		t.Errorf("%d were signed in", arrived.Load())
+	}
+}
+
+func TestAProviderBeginsOnlyWhereItMay(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	unasked := func(a *samltest.Answer) { a.InResponseTo = "" }
+	h.fails(h.back(newBrowser(t, ""), h.answer(asked{}, rajThere, unasked)), http.StatusBadRequest, "")
+
+	h.connect(corp(h.idp, func(c *store.Connection) { c.IdPInitiated = true }))
+	b := newBrowser(t, "")
+	p := h.back(b, h.answer(asked{relayState: "https://evil.example/"}, rajThere, unasked))
+	if p.status != http.StatusOK || !strings.Contains(p.body, rajThere.email) || p.away != nil {
+		t.Fatalf("no question whether to go on: %d %s", p.status, p.body)
+	}
+	if p = b.submit(p, "continue", nil); p.url.Path != "/account" || p.status != http.StatusOK {
+		t.Fatalf("it ended at %s (status %d): %s", p.url, p.status, p.body)
+	}
+	// An answer that was asked for is none that was not: it needs its own browser.
+	form := h.answer(h.away(newBrowser(t, ""), oauth2.GenerateVerifier()), rajThere)
+	h.fails(h.back(newBrowser(t, ""), form), http.StatusBadRequest, "")
+}
+
+func TestWhatAnAnswerSaysIsHeldToTheConnection(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	other := samltest.Other(idpBase, time.Now())
+	h.connect(corp(other, func(c *store.Connection) { c.ID = "other" }))
+	for name, change := range map[string]func(*samltest.Answer){
+		"another audience":             func(a *samltest.Answer) { a.Audience = h.issuer + "/federation/other" },
+		"another recipient":            func(a *samltest.Answer) { a.ACS = h.issuer + "/federation/other/acs" },
+		"too old":                      func(a *samltest.Answer) { a.Now = a.Now.Add(-7 * time.Minute) },
+		"from the future":              func(a *samltest.Answer) { a.Now = a.Now.Add(7 * time.Minute) },
+		"a NameID of the moment":       func(a *samltest.Answer) { a.Format = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient" },
+		"a request that nobody made":   func(a *samltest.Answer) { a.InResponseTo = "_" + strings.Repeat("0", 40) },
+		"an answer to nobody's asking": func(a *samltest.Answer) { a.InResponseTo = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &federated{running: &running{t: t, issuer: h.issuer}, idp: h.idp}
+			h.fails(h.through(rajThere, change), http.StatusBadRequest, "")
+		})
+	}
+	t.Run("another connection's key", func(t *testing.T) {
+		h := &federated{running: &running{t: t, issuer: h.issuer}, idp: h.idp}
+		b := newBrowser(t, "")
+		to := h.away(b, oauth2.GenerateVerifier())
+		h.idp = other
+		h.fails(h.back(b, h.answer(to, rajThere)), http.StatusBadRequest, "")
+	})
+}
+
+func TestADisabledConnectionEndsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	b := newBrowser(t, "")
+	form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
+	h.connect(corp(h.idp, func(c *store.Connection) { c.Disabled = true }))
+	if p := h.back(b, form); p.away != nil || p.status != http.StatusNotFound {
+		t.Errorf("status %d", p.status)
+	}
+}
+
+func TestCredentialsOfBeforeAnAddressWasProvenAreGone(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	h.write(func(tx store.Tx) error {
+		raj, err := store.Agents.Find(tx, "email", "raj@acme.example")
+		if err != nil {
+			return err
+		}
+		raj.EmailVerified = false // somebody registered the address, and knows the password
+		return store.Agents.Put(tx, &raj)
+	})
+	got, planted := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
+	if p := h.through(rajThere); p.away == nil {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	if raj := h.agent("raj@acme.example"); raj.PasswordHash != "" || !raj.EmailVerified {
+		t.Error("the password of before is left")
+	}
+	if _, status := h.token("desk", deskSecret, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Refresh}}); status == http.StatusOK {
+		t.Error("a grant of before is left")
+	}
+	planted.stop = ""
+	if p := planted.get(h.issuer + "/account"); p.url.Path == "/account" {
+		t.Error("a session of before is left")
+	}
 }
