@@ -1,0 +1,78 @@
+package provider_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+// upstream makes h a client of another house, at which somebody signs in for it.
+func (h *running) upstream(op *running, change ...func(*store.Connection)) store.Connection {
+	h.t.Helper()
+	c := store.Connection{
+		ID: "upstream", Kind: store.ConnectionOIDC, For: store.ForAgents, Name: "Head office", Domains: []string{"acme.example"}, Created: time.Now(), Changed: time.Now(),
+		OIDC: &store.OIDCConnection{Issuer: op.issuer, ClientID: "desk", ClientSecret: h.sealed("upstream", deskSecret)},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	return c
+}
+
+func TestOneHouseSignsInAtAnother(t *testing.T) {
+	storetest.OnBothEngines(t, testOneHouseSignsInAtAnother)
+}
+
+func testOneHouseSignsInAtAnother(t *testing.T, on storetest.Engine) {
+	h := start(t, on, "")
+	op := start(t, storetest.Bolt, h.issuer+"/federation/upstream/callback")
+	h.connect(h.upstream(op))
+	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
+	p := b.link(b.get(h.authorizeURL(verifier)), "connection-upstream")
+	if !strings.HasPrefix(p.url.String(), op.issuer+"/sign-in/") {
+		t.Fatalf("not at the other house's sign-in: %s %s", p.url, p.body)
+	}
+	p = b.submit(p, "continue", map[string]string{"email": "raj@acme.example", "password": agentPassword})
+	got := h.arrives(p, verifier)
+	if claims := readClaims(t, got.ID); claims.Sub != h.agent("raj@acme.example").ID || claims.Sub == op.agent("raj@acme.example").ID || claims.String() != "aal1 by fed" {
+		t.Errorf("the ID token says %+v", claims)
+	}
+	// An administrator there is nobody here by that.
+	b = newBrowser(t, deskCallback)
+	p = b.submit(b.link(b.get(h.authorizeURL(verifier)), "connection-upstream"), "continue", map[string]string{"email": "ana@acme.example", "password": agentPassword})
+	h.fails(p, http.StatusForbidden, "not_linked_administrator")
+}
+
+func TestAnOpenIDAnswerIsForTheBrowserThatAsked(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	op := start(t, storetest.Bolt, h.issuer+"/federation/upstream/callback")
+	h.connect(h.upstream(op))
+	b, verifier := newBrowser(t, ""), oauth2.GenerateVerifier()
+	p := b.link(b.get(h.authorizeURL(verifier)), "connection-upstream")
+	b.stop = h.issuer + "/federation/upstream/callback"
+	p = b.submit(p, "continue", map[string]string{"email": "raj@acme.example", "password": agentPassword})
+	if p.away == nil {
+		t.Fatalf("no answer: %d %s", p.status, p.body)
+	}
+	answer := p.away.String()
+	h.fails(newBrowser(t, deskCallback).get(answer), http.StatusBadRequest, "answer_expired")
+
+	b.stop = deskCallback
+	mixed, _ := url.Parse(answer)
+	query := mixed.Query()
+	query.Set("iss", "https://evil.example")
+	mixed.RawQuery = query.Encode()
+	h.fails(b.get(mixed.String()), http.StatusBadRequest, "token_invalid")
+	if p := b.get(answer); p.away == nil {
+		t.Fatalf("status %d: %s", p.status, p.body)
+	}
+	h.fails(b.get(answer), http.StatusBadRequest, "answer_expired")
+}
