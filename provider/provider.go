@@ -48,6 +48,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/keyset"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/mail"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
@@ -56,6 +57,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/signin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -154,6 +156,11 @@ func New(o Options) (*Server, error) {
 	}
 	factors := factor.New(factor.Options{Keys: s.keys, Audit: s.audit, Now: o.Now})
 	outbound := web.NewOutboundClient(loopback(o.PublicURL))
+	known := records.New(records.Options{Store: s.store, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Now: o.Now})
+	visitors := visitor.New(visitor.Options{
+		Store: s.store, Keys: s.keys, Records: known, Sealer: o.Sealer, Audit: s.audit, Web: surroundings, Now: o.Now,
+		Keysets: keyset.New(keyset.Options{Client: outbound, Sealer: o.Sealer, Now: o.Now}),
+	})
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
 		Outbound: outbound, Now: o.Now,
@@ -177,8 +184,6 @@ func New(o Options) (*Server, error) {
 		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
 	})
 
-	visitors := visitor.New(visitor.Options{Store: s.store, Keys: s.keys, Web: surroundings, Now: o.Now})
-
 	mux := http.NewServeMux()
 	protocol.Routes(mux)
 	s.access.Routes(mux)
@@ -201,7 +206,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, visitor.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, visitor.Errors, records.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house

@@ -14,8 +14,11 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/keyset"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
@@ -43,6 +46,8 @@ type house struct {
 	store   store.Store
 	keys    *keys.Keys
 	sealer  *store.Sealer
+	audit   *audit.Log
+	known   *records.Records
 	x       *Visitors
 	handler http.Handler
 	clock   atomic.Int64 // added to the time, in nanoseconds
@@ -96,7 +101,12 @@ func newHouse(t testing.TB, on storetest.Engine) *house {
 }
 
 func (h *house) wire(surroundings *web.Web) {
-	h.x = New(Options{Store: h.store, Keys: h.keys, Web: surroundings, Now: h.now})
+	h.audit = audit.New(audit.Options{Store: h.store, Sites: h.sites, Keys: h.keys, Now: h.now})
+	h.known = records.New(records.Options{Store: h.store, Keys: h.keys, Sealer: h.sealer, Audit: h.audit, Now: h.now})
+	h.x = New(Options{
+		Store: h.store, Keys: h.keys, Records: h.known, Sealer: h.sealer, Audit: h.audit, Web: surroundings, Now: h.now,
+		Keysets: keyset.New(keyset.Options{Sealer: h.sealer, Now: h.now}),
+	})
 	mux := http.NewServeMux()
 	h.x.Routes(mux)
 	h.handler = surroundings.Handler(h.sites.Handler(mux, surroundings.PageError))

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -17,13 +19,16 @@ import (
 // Reasons of a Refusal.
 const (
 	reasonSignInRequired = "sign_in_required"
+	reasonSignInOff      = "sign_in_off"
 )
 
 // starting is one start.
 type starting struct {
 	request
 	site   *site.Site
-	origin string
+	origin string // of the page; empty at the token endpoint
+	ip     netip.Addr
+	bans   *policy.Bans
 	now    time.Time
 }
 
@@ -46,7 +51,11 @@ func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
 	if q.Resource != "" && !known(s, q.Resource) {
 		return web.Public(ErrTarget, "the site has no such resource")
 	}
-	a, err := x.begin(r.Context(), &starting{request: q, site: s, origin: origin, now: now})
+	bans, err := x.Records.Bans(r.Context(), s)
+	if err != nil {
+		return err
+	}
+	a, err := x.begin(r.Context(), &starting{request: q, site: s, origin: origin, ip: web.ClientIP(r.Context()), bans: bans, now: now})
 	var no *Refusal
 	if errors.As(err, &no) {
 		return refuse(w, no)
@@ -60,19 +69,31 @@ func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
 // refuse tells the widget why, so that it can hide itself or have its visitor sign in.
 func refuse(w http.ResponseWriter, no *Refusal) error {
 	body := struct {
-		Error  string `json:"error"`
-		Reason string `json:"reason"`
-		Until  string `json:"until,omitempty"`
-	}{Error: "access_denied", Reason: no.Reason}
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+		Reason      string `json:"reason"`
+		Until       string `json:"until,omitempty"`
+	}{Error: "access_denied", Description: no.Text, Reason: no.Reason}
+	status := http.StatusForbidden
+	if no.Unproven {
+		body.Error, status = "invalid_grant", http.StatusBadRequest
+	}
 	if !no.Until.IsZero() {
 		body.Until = no.Until.UTC().Format(time.RFC3339)
 	}
-	return web.WriteJSON(w, http.StatusForbidden, body)
+	return web.WriteJSON(w, status, body)
 }
 
 // begin finds out who the visitor is and gives them a token.
 func (x *Visitors) begin(ctx context.Context, q *starting) (*answer, error) {
-	if q.Renew != "" {
+	switch {
+	case q.Identity != "":
+		return x.signed(ctx, q)
+	case q.UserHash != "":
+		return x.userHash(ctx, q)
+	case q.Proof != "":
+		return x.proof(ctx, q)
+	case q.Renew != "":
 		return x.renew(ctx, q)
 	}
 	return x.anonymous(ctx, q)
@@ -80,6 +101,9 @@ func (x *Visitors) begin(ctx context.Context, q *starting) (*answer, error) {
 
 // anonymous begins with a visitor of whom nothing is known. Nothing is stored.
 func (x *Visitors) anonymous(ctx context.Context, q *starting) (*answer, error) {
+	if err := x.banned(ctx, q, policy.BanFacts{}); err != nil {
+		return nil, err
+	}
 	if !mayBeAnonymous(q.site) {
 		return nil, &Refusal{Reason: reasonSignInRequired}
 	}
@@ -108,10 +132,31 @@ func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.Assurance == Anonymous && !mayBeAnonymous(q.site) {
+	if v.Assurance != Anonymous {
+		return x.renewKnown(ctx, q, v)
+	}
+	if err := x.banned(ctx, q, policy.BanFacts{VisitorIDs: []string{v.Visitor}}); err != nil {
+		return nil, err
+	}
+	if !mayBeAnonymous(q.site) {
 		return nil, &Refusal{Reason: reasonSignInRequired}
 	}
+	if err := x.stillAnonymous(ctx, q.site, v.Visitor); err != nil {
+		return nil, err
+	}
 	return x.give(ctx, q, v, nil)
+}
+
+// stillAnonymous: nobody has turned out to be this visitor. Then the renewal token
+// would be another's.
+func (x *Visitors) stillAnonymous(ctx context.Context, s *site.Site, id string) error {
+	return x.Store.View(ctx, s.Path, func(tx store.Tx) error {
+		gone, err := store.Visitors.Has(tx, id)
+		if err == nil && gone {
+			err = errStale
+		}
+		return err
+	})
 }
 
 // give makes the answer.
@@ -122,7 +167,7 @@ func (x *Visitors) give(ctx context.Context, q *starting, v *renewal, p *person)
 	if q.Name != "" || q.Email != "" {
 		v.Given = &given{Name: q.Name, Email: q.Email}
 	}
-	a, err := x.sign(ctx, q.site, v, p, q.now)
+	a, err := x.sign(ctx, q, v, p)
 	if err != nil {
 		return nil, err
 	}

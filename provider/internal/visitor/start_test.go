@@ -19,7 +19,7 @@ func load(h *house) *site.Site {
 	return s
 }
 
-func records(h *house) (n int) {
+func stored(h *house) (n int) {
 	h.ok(h.engine.Dump(h.t.Context(), func(store.Record) error { n++; return nil }))
 	return n
 }
@@ -27,7 +27,7 @@ func records(h *house) (n int) {
 func TestAnAnonymousVisitorGetsATokenAndNothingIsStored(t *testing.T) {
 	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
 		h := newHouse(t, on)
-		before := records(h)
+		before := stored(h)
 		a := h.start(map[string]any{"name": " Vera ", "email": "vera@typed.example"})
 		if a.Code != http.StatusOK || a.text("token_type") != "Bearer" || a.JSON["expires_in"] != 300.0 || a.text("assurance") != Anonymous {
 			t.Fatalf("%d %s", a.Code, a.Body)
@@ -38,7 +38,7 @@ func TestAnAnonymousVisitorGetsATokenAndNothingIsStored(t *testing.T) {
 		}
 		c := a.claims(t)
 		for name, want := range map[string]any{
-			"iss": testIssuer, "aud": backend, "sub": a.text("visitor_id"), "client_id": ClientID, "acr": Anonymous, "assurance": Anonymous, "site": "", "subject_type": "visitor",
+			"iss": testIssuer, "aud": backend, "sub": a.text("visitor_id"), "client_id": "visitor", "acr": Anonymous, "assurance": Anonymous, "site": "", "subject_type": "visitor",
 		} {
 			if c[name] != want {
 				t.Errorf("%s is %v, not %v", name, c[name], want)
@@ -53,7 +53,7 @@ func TestAnAnonymousVisitorGetsATokenAndNothingIsStored(t *testing.T) {
 		if d["sub"] != c["sub"] || d["sid"] != c["sid"] || d["jti"] == c["jti"] || again.text("renew") == a.text("renew") || d["given_by_visitor"] == nil {
 			t.Errorf("renewed: %v", d)
 		}
-		if n := records(h); n != before {
+		if n := stored(h); n != before {
 			t.Errorf("%d records were %d before", n, before)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 )
 
 // How a visitor is known. Kinds, not a ladder.
@@ -19,10 +20,6 @@ const (
 	Signed    = "signed"    // by a JWT of the site's own server
 	Federated = "federated" // by the customer's own login
 )
-
-// ClientID is the client_id of visitors' tokens: RFC 9068 demands one, and a widget
-// is not registered.
-const ClientID = "visitor"
 
 // TokenType is the typ of their header (RFC 9068, section 2.1).
 const TokenType = "at+jwt"
@@ -77,11 +74,15 @@ type answer struct {
 }
 
 // sign makes the token of a visitor.
-func (x *Visitors) sign(ctx context.Context, s *site.Site, v *renewal, p *person, now time.Time) (*answer, error) {
-	life := tokenLife(s)
+func (x *Visitors) sign(ctx context.Context, q *starting, v *renewal, p *person) (*answer, error) {
+	s, now, life := q.site, q.now, records.Life(q.site.Settings)
+	id, err := x.Records.TokenID(ctx, s.Path, q.ip, now)
+	if err != nil {
+		return nil, err
+	}
 	c := claims{
 		Issuer: s.Issuer, Subject: v.Visitor, Audience: audience(s, v.Resource), IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(life).Unix(),
-		ID: random(16), ClientID: ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
+		ID: id, ClientID: records.ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
 		Given: v.Given, person: p,
 	}
 	payload, err := json.Marshal(&c)
@@ -99,11 +100,19 @@ func (x *Visitors) sign(ctx context.Context, s *site.Site, v *renewal, p *person
 	return &answer{AccessToken: token, TokenType: "Bearer", ExpiresIn: int(life / time.Second), VisitorID: v.Visitor, Assurance: v.Assurance}, err
 }
 
-func tokenLife(s *site.Site) time.Duration {
-	if m := s.Settings.Visitors.TokenMinutes; m > 0 {
-		return time.Duration(m) * time.Minute
+// personOf is what a record says of a visitor.
+func personOf(p *records.Person) *person {
+	out := &person{ExternalID: p.ExternalID, Name: p.Name, Email: p.Email, Phone: p.Phone, Picture: p.Picture, Locale: p.Locale}
+	if p.Email != "" {
+		out.EmailVerified = &p.EmailVerified
 	}
-	return time.Duration(s.Lifetimes.VisitorToken) * time.Second
+	for _, c := range p.Custom {
+		if out.Custom == nil {
+			out.Custom = map[string]json.RawMessage{}
+		}
+		out.Custom[c.Name] = json.RawMessage(c.Value)
+	}
+	return out
 }
 
 // audience is the resource asked for, else the site's first, else the issuer.

@@ -19,8 +19,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/keyset"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -52,10 +55,14 @@ var Errors = []web.ErrorRow{
 
 // Options is what a Visitors needs, set once. Store is Sites.Store().
 type Options struct {
-	Store store.Store
-	Keys  *keys.Keys
-	Web   *web.Web
-	Now   func() time.Time
+	Store   store.Store
+	Keys    *keys.Keys
+	Keysets *keyset.Sets
+	Records *records.Records
+	Sealer  *store.Sealer
+	Audit   *audit.Log
+	Web     *web.Web
+	Now     func() time.Time
 }
 
 // Visitors answers for one house.
@@ -78,17 +85,22 @@ func (x *Visitors) Routes(mux *http.ServeMux) {
 	mux.Handle("OPTIONS /visitors/start", http.HandlerFunc(x.preflight))
 }
 
-// Refusal is an ErrRefused with its reason, which the widget acts upon.
+// Refusal is an ErrRefused, or an ErrGrant, with its reason, which the widget acts
+// upon.
 type Refusal struct {
-	Reason string
-	Until  time.Time // zero: not said
+	Reason   string
+	Text     string    // for developers; may be empty
+	Until    time.Time // zero: not said
+	Unproven bool      // it is what the visitor shows that is of no use
 }
 
 // Error names the reason.
 func (e *Refusal) Error() string { return ErrRefused.Error() + ": " + e.Reason }
 
-// Is makes it an ErrRefused.
-func (e *Refusal) Is(target error) bool { return target == ErrRefused }
+// Is makes it an ErrRefused or an ErrGrant.
+func (e *Refusal) Is(target error) bool {
+	return target == ErrRefused && !e.Unproven || target == ErrGrant && e.Unproven
+}
 
 // now is used for everything in one request.
 func (x *Visitors) now() time.Time { return x.Now().UTC() }

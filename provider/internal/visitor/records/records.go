@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -22,12 +23,19 @@ import (
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
 // ClientID is the client_id of visitors' tokens: RFC 9068 demands one, and a widget
 // is not registered.
 const ClientID = "visitor"
+
+// Errors are this package's rows of the error table.
+var Errors = []web.ErrorRow{
+	{Err: ErrBan, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
+	{Err: ErrNotSealed, Status: http.StatusServiceUnavailable, OAuth: "temporarily_unavailable", Key: "busy"},
+}
 
 // Options is what Records needs, set once. Store is Sites.Store().
 type Options struct {

@@ -1,0 +1,177 @@
+package visitor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/profile"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// evidence is who a visitor has shown to be, and by what.
+type evidence struct {
+	subject   records.Subject
+	fields    *store.VisitorFields // nil: it says no more than who
+	assurance string
+	upstream  string
+	authTime  time.Time
+	jti       string // of what works once
+	until     time.Time
+}
+
+const maxSubject = 512 // bytes
+
+// unproven refuses something that the visitor shows, with the reason that the
+// customer's developers look for.
+func unproven(reason, text string) error {
+	return &Refusal{Reason: reason, Text: text, Unproven: true}
+}
+
+// identity judges a visitor JWT that the customer's own server made.
+func (x *Visitors) identity(ctx context.Context, s *site.Site, raw, connection string, now time.Time) (*evidence, error) {
+	conn, err := x.connectionOf(s, raw, connection)
+	if err != nil {
+		return nil, err
+	}
+	set, err := x.Keysets.Keys(ctx, s.Path, conn, jwt.KeyID(raw))
+	if err != nil {
+		web.Log(ctx).Warn().Err(err).Str("connection", conn.ID).Msg("a visitor's token cannot be judged")
+		return nil, unproven("provider_unavailable", "the connection's keys cannot be had")
+	}
+	restored, err := x.restored(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	claims, _, err := jwt.Verify(raw, jwt.Expect{
+		Use: jwt.Visitor, Dialect: conn.JWT.Dialect, Audience: s.URL("/federation/" + url.PathEscape(conn.ID)), Issuer: conn.JWT.Issuer, Keys: set,
+		Now: now, Skew: time.Duration(conn.SkewSeconds) * time.Second, NotBefore: restored,
+	})
+	var no *jwt.Refused
+	if errors.As(err, &no) {
+		return nil, unproven(no.Code, "the visitor JWT does not hold: "+no.Check.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fields, err := fieldsOf(conn, &claims)
+	if err != nil {
+		return nil, err
+	}
+	ev := &evidence{
+		subject: records.Subject{Connection: conn.ID, Subject: "sub:" + claims.Subject}, fields: fields, assurance: Signed,
+		authTime: now, jti: claims.ID, until: claims.Until,
+	}
+	if len(ev.subject.Subject) > maxSubject {
+		return nil, unproven(jwt.CodeInvalid, "the subject is too long")
+	}
+	return ev, nil
+}
+
+// restored is when the site last came back from a backup: what was used before may
+// have been forgotten.
+func (x *Visitors) restored(ctx context.Context, s *site.Site) (at time.Time, err error) {
+	err = x.Store.View(ctx, s.Path, func(tx store.Tx) error {
+		r, err := store.Restorations.Get(tx, store.RestorationKey)
+		at = r.At
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return at, err
+}
+
+// connectionOf is the connection that the token is for: the one that is named, or
+// that its audience names, or the only one there is. Whether the token is its own is
+// judged later.
+func (x *Visitors) connectionOf(s *site.Site, raw, named string) (*store.Connection, error) {
+	if !signsIn(s) {
+		return nil, &Refusal{Reason: reasonSignInOff}
+	}
+	if named == "" {
+		named = audienceConnection(s, raw)
+	}
+	var only *store.Connection
+	n := 0
+	for _, c := range s.Connections() {
+		if c.Disabled || c.For != store.ForVisitors || c.JWT == nil {
+			continue
+		}
+		if c.ID == named {
+			return c, nil
+		}
+		only = c
+		n++
+	}
+	if named != "" || n != 1 {
+		return nil, unproven("connection_unknown", "the site has no such connection for visitors")
+	}
+	return only, nil
+}
+
+// audienceConnection is the id of the connection in an unverified token's aud.
+func audienceConnection(s *site.Site, raw string) string {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 || len(raw) > jwt.MaxToken {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var c struct {
+		Audience string `json:"aud"`
+	}
+	if err != nil || json.Unmarshal(payload, &c) != nil {
+		return ""
+	}
+	escaped, ok := strings.CutPrefix(c.Audience, s.URL("/federation/"))
+	id, err := url.PathUnescape(escaped)
+	if !ok || err != nil {
+		return ""
+	}
+	return id
+}
+
+// fieldsOf is what the token says of the visitor, by the connection's mapping.
+func fieldsOf(conn *store.Connection, claims *jwt.Claims) (*store.VisitorFields, error) {
+	mapping := make([]profile.Field, len(conn.Attributes))
+	for i, a := range conn.Attributes {
+		mapping[i] = profile.Field(a)
+	}
+	p, _, err := profile.Map(profile.JWT, mapping, nil, nil, profile.ValuesOf(claims.Values))
+	if err != nil {
+		return nil, unproven(jwt.CodeMissing, "an attribute of the visitor JWT cannot be read")
+	}
+	f := &store.VisitorFields{ExternalID: p.ExternalID, Name: p.Name, Phone: p.Phone, Picture: p.Picture, Locale: p.Locale}
+	if f.ExternalID == "" {
+		f.ExternalID = claims.Subject
+	}
+	if f.Name == "" {
+		f.Name = strings.TrimSpace(p.GivenName + " " + p.FamilyName)
+	}
+	if p.Email != "" {
+		if f.Email, err = web.CanonicalEmail(p.Email); err != nil {
+			return nil, unproven(jwt.CodeMissing, "what the visitor JWT calls an address is none")
+		}
+		f.EmailVerified = p.EmailVerified != nil && *p.EmailVerified
+	}
+	for _, c := range p.Custom {
+		f.Custom = append(f.Custom, store.CustomField(c))
+	}
+	return f, nil
+}
+
+// spentKey is the one under which federation keeps what works once, too.
+func spentKey(ev *evidence) string {
+	sum := sha256.Sum256([]byte("jti " + ev.jti))
+	return "fed:" + ev.subject.Connection + ":" + hex.EncodeToString(sum[:])
+}

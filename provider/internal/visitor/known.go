@@ -1,0 +1,136 @@
+package visitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+const (
+	// grace is how long a renewal token that was used gives the same successor again:
+	// its answer may have been lost.
+	grace = 10 * time.Second
+	// maxSessions is in how many browsers a visitor is known; the oldest goes.
+	maxSessions = 10
+	// maxAliases is how many names of a visitor are kept.
+	maxAliases = 100
+)
+
+// Reasons in the revocation feed and the audit log.
+const (
+	reasonReused   = "renewal_reused"
+	reasonUpgraded = "visitor_upgraded"
+	reasonMerged   = "visitor_merged"
+	reasonReplaced = "visitor_replaced"
+)
+
+var errStale = web.Public(ErrGrant, "the renewal token was used before, or the visitor has been signed out")
+
+// banned refuses whom a ban is on.
+func (x *Visitors) banned(ctx context.Context, q *starting, facts policy.BanFacts) error {
+	facts.IP = q.ip
+	d := q.bans.Judge(facts, q.now)
+	if d.Allowed {
+		return nil
+	}
+	x.Audit.Count(q.site.Path, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Reason: d.Reason})
+	return &Refusal{Reason: d.Reason, Until: d.Until}
+}
+
+// renewKnown gives a visitor who is known the next token, if theirs is the newest
+// renewal token.
+func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*answer, error) {
+	var person *records.Person
+	var refused error
+	err := x.Store.Update(ctx, q.site.Path, func(tx store.Tx) error {
+		refused = nil
+		rec, i, err := x.session(tx, q.site, v)
+		if err != nil {
+			return err
+		}
+		if person, err = x.Records.Person(q.site.Path, &rec); err != nil {
+			return err
+		}
+		facts, err := x.Records.Facts(tx, rec.ID, person)
+		if err != nil {
+			return err
+		}
+		if err := x.banned(ctx, q, facts); err != nil {
+			return err
+		}
+		next, err := rotated(&rec.Sessions[i], v, q.now)
+		if err != nil { // an older one: somebody has a copy
+			refused = err
+			return x.end(ctx, tx, &rec, i, reasonReused)
+		}
+		v.Visitor, v.Generation = rec.ID, next
+		rec.Seen = q.now
+		return store.Visitors.Put(tx, &rec)
+	})
+	if err = errors.Join(err, refused); err != nil {
+		return nil, err
+	}
+	return x.give(ctx, q, v, personOf(person))
+}
+
+// session finds the visitor's record and the session that the renewal token is of.
+func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal) (rec store.Visitor, i int, err error) {
+	rec, err = x.Records.Find(tx, v.Visitor)
+	if errors.Is(err, store.ErrNotFound) {
+		return rec, 0, errStale
+	}
+	if err != nil {
+		return rec, 0, err
+	}
+	i = slices.IndexFunc(rec.Sessions, func(one store.VisitorSession) bool { return one.SID == v.SID })
+	if i < 0 {
+		return rec, 0, errStale
+	}
+	if c := s.Connection(rec.Sessions[i].Connection); c == nil || c.For != store.ForVisitors || !signsIn(s) {
+		return rec, 0, web.Public(ErrGrant, "the site's visitors no longer sign in that way")
+	}
+	return rec, i, nil
+}
+
+// rotated is the generation of the next renewal token. The one before the newest
+// gives the newest again, for a moment.
+func rotated(one *store.VisitorSession, v *renewal, now time.Time) (uint64, error) {
+	switch {
+	case v.Generation == one.Generation:
+		one.Generation++
+		one.Rotated = now
+		return one.Generation, nil
+	case v.Generation+1 == one.Generation && now.Sub(one.Rotated) < grace:
+		return one.Generation, nil
+	}
+	return 0, errStale
+}
+
+// end takes one session from the record, tells the verifiers and writes it down.
+func (x *Visitors) end(ctx context.Context, tx store.Tx, rec *store.Visitor, i int, reason string) error {
+	sid := rec.Sessions[i].SID
+	rec.Sessions = slices.Delete(slices.Clone(rec.Sessions), i, i+1)
+	if err := store.Visitors.Put(tx, rec); err != nil {
+		return err
+	}
+	if err := session.Announce(tx, x.Now(), store.Revocation{SID: sid, Reason: reason}); err != nil {
+		return err
+	}
+	return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Actor: visitorRef(rec.ID), Object: visitorRef(rec.ID), Reason: reason})
+}
+
+func visitorRef(id string) audit.Ref { return audit.Ref{Type: "visitor", ID: id} }
+
+// signsIn reports whether the site's visitors may sign in.
+func signsIn(s *site.Site) bool {
+	return s.Settings.Visitors.SignIn == store.SignInOptional || s.Settings.Visitors.SignIn == store.SignInRequired
+}

@@ -1,0 +1,207 @@
+package visitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// recognition is one visitor's being recognised, in one transaction.
+type recognition struct {
+	*starting
+	tx     store.Tx
+	ev     *evidence
+	before *renewal // what the visitor held; nil: nothing that counts
+
+	rec      store.Visitor
+	person   *records.Person
+	identity string // MAC of the jti
+	fresh    bool   // the record is new
+}
+
+// recognise gives a visitor who has shown who they are a token. take takes what they
+// show, once, and says what it says.
+func (x *Visitors) recognise(ctx context.Context, q *starting, take func(store.Tx) (*evidence, error)) (*answer, error) {
+	var before *renewal
+	if q.Renew != "" {
+		before, _ = x.open(ctx, q.site, q.Renew, q.now) // one that is of no use is as good as none
+	}
+	var out *renewal
+	var person *records.Person
+	var refused error
+	err := x.Store.Update(ctx, q.site.Path, func(tx store.Tx) (err error) {
+		refused = nil
+		r := &recognition{starting: q, tx: tx, before: before}
+		if r.ev, err = take(tx); err != nil {
+			var no *Refusal
+			if errors.As(err, &no) && q.Proof != "" { // it is used up all the same
+				refused = err
+				return nil
+			}
+			return err
+		}
+		if err := x.load(r); err != nil {
+			return err
+		}
+		if err := x.judge(ctx, r); err != nil {
+			return err
+		}
+		out, err = x.enter(ctx, r)
+		person = r.person
+		return err
+	})
+	if err = errors.Join(err, refused); err != nil {
+		return nil, err
+	}
+	return x.give(ctx, q, out, personOf(person))
+}
+
+// load finds the visitor's record, or begins one.
+func (x *Visitors) load(r *recognition) (err error) {
+	r.rec, err = x.Records.BySubject(r.tx, r.ev.subject)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		r.fresh = true
+		r.rec = store.Visitor{ID: uuid.Must(uuid.NewV7()).String(), Created: r.now}
+		r.person = &records.Person{Subjects: []records.Subject{r.ev.subject}}
+		if id, ok := strings.CutPrefix(r.ev.subject.Subject, "sub:"); ok && r.ev.fields == nil {
+			r.person.ExternalID = id
+		}
+	case err != nil:
+		return err
+	default:
+		if r.person, err = x.Records.Person(r.site.Path, &r.rec); err != nil {
+			return err
+		}
+	}
+	if r.ev.fields != nil {
+		r.person.VisitorFields = *r.ev.fields
+	}
+	return nil
+}
+
+// judge refuses a banned visitor, by the name that they come with too, and a token
+// that was used before by somebody else.
+func (x *Visitors) judge(ctx context.Context, r *recognition) error {
+	facts, err := x.Records.Facts(r.tx, r.rec.ID, r.person)
+	if err != nil {
+		return err
+	}
+	if r.before != nil {
+		facts.VisitorIDs = append(facts.VisitorIDs, r.before.Visitor)
+	}
+	if err := x.banned(ctx, r.starting, facts); err != nil {
+		return err
+	}
+	if r.ev.jti == "" {
+		return nil
+	}
+	if r.identity, err = x.Records.Identity(r.tx, r.ev.subject.Connection, r.ev.jti); err != nil {
+		return err
+	}
+	err = store.AllSpent.Create(r.tx, &store.Spent{Key: spentKey(r.ev), Expires: r.ev.until.UTC()})
+	if !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	if i := r.held(); i >= 0 && r.rec.Sessions[i].Identity == r.identity {
+		one := r.rec.Sessions[i]
+		if _, err := rotated(&one, r.before, r.now); err == nil {
+			return nil // the page was loaded again
+		}
+	}
+	return unproven("token_replayed", "the visitor JWT was used before: make one for each start")
+}
+
+// held is which of the record's sessions the visitor's renewal token is of; -1: none.
+func (r *recognition) held() int {
+	if r.before == nil || r.before.Assurance == Anonymous {
+		return -1
+	}
+	return slices.IndexFunc(r.rec.Sessions, func(one store.VisitorSession) bool { return one.SID == r.before.SID })
+}
+
+// enter goes on with the session that the visitor has, or begins one.
+func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) {
+	if i := r.held(); i >= 0 {
+		one := &r.rec.Sessions[i]
+		next, err := rotated(one, r.before, r.now)
+		if err == nil && one.Connection == r.ev.subject.Connection && one.Assurance == r.ev.assurance {
+			one.Identity, one.AuthTime, r.rec.Seen = r.identity, r.ev.authTime, r.now
+			if r.ev.upstream != "" {
+				one.Upstream = r.ev.upstream
+			}
+			v := *r.before
+			v.Visitor, v.Generation, v.AuthTime = r.rec.ID, next, r.ev.authTime.Unix()
+			return &v, x.Records.Write(r.tx, &r.rec, r.person)
+		}
+		if err := x.drop(r.tx, &r.rec, i, reasonReplaced); err != nil {
+			return nil, err
+		}
+	} else if err := x.leave(ctx, r); err != nil {
+		return nil, err
+	}
+	return x.newSession(ctx, r)
+}
+
+// newSession begins a family of tokens.
+func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, error) {
+	one := store.VisitorSession{
+		SID: random(16), Connection: r.ev.subject.Connection, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.ev.upstream,
+		AuthTime: r.ev.authTime, Generation: 1, Rotated: r.now,
+	}
+	for len(r.rec.Sessions) >= maxSessions {
+		if err := x.drop(r.tx, &r.rec, 0, reasonReplaced); err != nil {
+			return nil, err
+		}
+	}
+	r.rec.Sessions = append(r.rec.Sessions, one)
+	r.rec.Seen = r.now
+	if err := x.Records.Write(r.tx, &r.rec, r.person); err != nil {
+		return nil, err
+	}
+	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix()}
+	if r.before != nil {
+		v.Resource, v.Given = r.before.Resource, r.before.Given
+	}
+	return v, x.Audit.Record(ctx, r.tx, audit.Event{
+		Action: audit.VisitorSignIn, Actor: visitorRef(r.rec.ID), Object: visitorRef(r.rec.ID),
+		Changes: []audit.Change{{Field: "connection", New: one.Connection}, {Field: "assurance", New: one.Assurance}},
+	})
+}
+
+// drop ends a session without writing the record.
+func (x *Visitors) drop(tx store.Tx, rec *store.Visitor, i int, reason string) error {
+	sid := rec.Sessions[i].SID
+	rec.Sessions = slices.Delete(slices.Clone(rec.Sessions), i, i+1)
+	return session.Announce(tx, x.Now(), store.Revocation{SID: sid, Reason: reason})
+}
+
+// minVerifier and maxVerifier are RFC 7636's, section 4.1.
+const minVerifier, maxVerifier = 43, 128
+
+// codeInvalid is a proof that is of no use.
+func codeInvalid() error {
+	return unproven(jwt.CodeInvalid, "the code is unknown, was used before, has ended, or is another page's")
+}
+
+// proven is the evidence of a proof that federation left for the widget.
+func (x *Visitors) proven(q *starting, p *store.VisitorProof, fields *store.VisitorFields) *evidence {
+	at := p.AuthTime
+	if at.IsZero() || at.After(q.now) {
+		at = q.now
+	}
+	return &evidence{
+		subject: records.Subject{Connection: p.Connection, Subject: p.Subject}, fields: fields, assurance: Federated,
+		upstream: p.Upstream, authTime: at.Truncate(time.Second),
+	}
+}

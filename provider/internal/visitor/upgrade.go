@@ -1,0 +1,140 @@
+package visitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// leave ends what the visitor was in this browser until now: an anonymous one becomes
+// a name of the one they are; another who is known is either shown to be the same
+// person, or signed out here.
+func (x *Visitors) leave(ctx context.Context, r *recognition) error {
+	switch {
+	case r.before == nil:
+		return nil
+	case r.before.Assurance == Anonymous:
+		return x.upgrade(ctx, r)
+	}
+	other, err := x.Records.Find(r.tx, r.before.Visitor)
+	if err != nil || other.ID == r.rec.ID {
+		return ignoreNotFound(err)
+	}
+	i := slices.IndexFunc(other.Sessions, func(one store.VisitorSession) bool { return one.SID == r.before.SID })
+	if i < 0 {
+		return nil
+	}
+	if _, err := rotated(&other.Sessions[i], r.before, r.now); err != nil {
+		return nil // a copy of an old one proves nothing
+	}
+	person, err := x.Records.Person(r.site.Path, &other)
+	if err != nil {
+		return err
+	}
+	// A browser is lent: that both were shown here is not enough by itself.
+	if other.Sessions[i].Connection != r.ev.subject.Connection && samePerson(person, r.person) {
+		return x.merge(ctx, r, other, i, person)
+	}
+	if err := x.drop(r.tx, &other, i, reasonReplaced); err != nil {
+		return err
+	}
+	return store.Visitors.Put(r.tx, &other)
+}
+
+// samePerson: both connections say so, by an external id or a verified address.
+func samePerson(a, b *records.Person) bool {
+	return a.ExternalID != "" && a.ExternalID == b.ExternalID ||
+		a.Email != "" && a.Email == b.Email && a.EmailVerified && b.EmailVerified
+}
+
+// upgrade makes the anonymous visitor a name of the known one. Their tokens end and
+// their renewal token is of no use any more, so that whoever planted it in this
+// browser, or has a copy of it, gains nothing.
+func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
+	if err := session.Announce(r.tx, x.Now(), store.Revocation{SID: r.before.SID, Reason: reasonUpgraded}); err != nil {
+		return err
+	}
+	taken, err := store.Visitors.Has(r.tx, r.before.Visitor)
+	if err != nil || taken { // it is a name already, and of the one who was first
+		return err
+	}
+	aliases, err := x.Records.Aliases(r.tx, r.rec.ID)
+	if err != nil || len(aliases) >= maxAliases {
+		return err
+	}
+	if err := store.Visitors.Put(r.tx, &store.Visitor{ID: r.before.Visitor, Alias: r.rec.ID, Created: r.now, Seen: r.now}); err != nil {
+		return err
+	}
+	return x.Audit.Record(ctx, r.tx, audit.Event{
+		Action: audit.VisitorUpgrade, Actor: visitorRef(r.rec.ID), Object: visitorRef(r.rec.ID),
+		Changes: []audit.Change{{Field: "alias", New: r.before.Visitor}},
+	})
+}
+
+// merge makes one of two visitors who are known: the older, with what both are to
+// their connections. Sessions in other browsers go on as the one that is left.
+func (x *Visitors) merge(ctx context.Context, r *recognition, other store.Visitor, i int, was *records.Person) error {
+	if err := x.drop(r.tx, &other, i, reasonMerged); err != nil {
+		return err
+	}
+	kept, gone := other, r.rec
+	if !r.fresh && r.rec.Created.Before(other.Created) {
+		kept, gone = r.rec, other
+	}
+	kept.Sessions = append(slices.Clone(kept.Sessions), gone.Sessions...)
+	for _, id := range was.Subjects {
+		if !slices.Contains(r.person.Subjects, id) {
+			r.person.Subjects = append(r.person.Subjects, id)
+		}
+	}
+	if !r.fresh {
+		if err := x.rename(r.tx, gone.ID, kept.ID); err != nil {
+			return err
+		}
+		if err := store.Visitors.Delete(r.tx, gone.ID); err != nil {
+			return err
+		}
+		if err := store.Visitors.Put(r.tx, &store.Visitor{ID: gone.ID, Alias: kept.ID, Created: gone.Created, Seen: r.now}); err != nil {
+			return err
+		}
+		if err := session.Announce(r.tx, x.Now(), store.Revocation{Subject: gone.ID, Reason: reasonMerged}); err != nil {
+			return err
+		}
+	}
+	r.rec, r.fresh = kept, false
+	return x.Audit.Record(ctx, r.tx, audit.Event{
+		Action: audit.VisitorMerge, Actor: visitorRef(kept.ID), Object: visitorRef(kept.ID),
+		Changes: []audit.Change{{Field: "alias", New: gone.ID}},
+	})
+}
+
+// rename makes the names of one visitor those of another.
+func (x *Visitors) rename(tx store.Tx, from, to string) error {
+	aliases, err := x.Records.Aliases(tx, from)
+	if err != nil {
+		return err
+	}
+	for _, id := range aliases {
+		rec, err := store.Visitors.Get(tx, id)
+		if err != nil {
+			return err
+		}
+		rec.Alias = to
+		if err := store.Visitors.Put(tx, &rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
