@@ -1,0 +1,166 @@
+package visitor
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+const shopSecret = "a secret of the shop's own server, long enough"
+
+// connect adds a visitor JWT connection with that id.
+func (h *house) connect(id string, change func(*store.Connection)) {
+	h.t.Helper()
+	sealed, err := h.sealer.Seal("", store.Connections.Kind, id, []byte(shopSecret+id))
+	h.ok(err)
+	c := store.Connection{
+		ID: id, Kind: store.ConnectionJWT, For: store.ForVisitors, Name: id, Created: h.now(), Updated: h.now(),
+		JWT: &store.JWTConnection{Keys: []store.VerificationKey{{KID: "s1", Secret: sealed}}},
+	}
+	if change != nil {
+		change(&c)
+	}
+	h.update(func(tx store.Tx) error {
+		if err := store.Connections.Put(tx, &c); err != nil {
+			return err
+		}
+		return site.Changed(tx)
+	})
+}
+
+// jwt is a visitor JWT of that connection.
+func (h *house) jwt(connection, sub string, more map[string]any) string {
+	h.t.Helper()
+	c := map[string]any{
+		"iss": "https://shop.example", "aud": testIssuer + "/federation/" + connection, "sub": sub, "iat": h.now().Unix(), "exp": h.now().Add(2 * time.Minute).Unix(), "jti": random(12),
+		"name": "Vera Shopper", "email": "vera+x@buyers.example", "email_verified": true,
+	}
+	maps.Copy(c, more)
+	payload, err := json.Marshal(c)
+	h.ok(err)
+	signing := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"s1"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	mac := hmac.New(sha256.New, []byte(shopSecret+connection))
+	mac.Write([]byte(signing))
+	return signing + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func TestAVisitorJWTMakesAKnownVisitor(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouse(t, on)
+		h.connect("shop", nil)
+		raw := h.jwt("shop", "u1", nil)
+		a := h.start(map[string]any{"identity": raw})
+		if a.Code != http.StatusOK || a.text("assurance") != Signed {
+			t.Fatalf("%d %s", a.Code, a.Body)
+		}
+		c := a.claims(t)
+		for name, want := range map[string]any{"acr": Signed, "external_id": "u1", "email": "vera+x@buyers.example", "email_verified": true, "name": "Vera Shopper"} {
+			if c[name] != want {
+				t.Errorf("%s is %v", name, c[name])
+			}
+		}
+		b := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
+		if b.text("visitor_id") != a.text("visitor_id") || b.claims(t)["sid"] == c["sid"] {
+			t.Errorf("another browser: %s", b.Body)
+		}
+		h.start(map[string]any{"identity": raw}).want(t, http.StatusBadRequest, "invalid_grant", "token_replayed")
+		other := h.start(map[string]any{"identity": h.jwt("shop", "u2", nil)})
+		if other.text("visitor_id") == a.text("visitor_id") {
+			t.Error("two are one")
+		}
+		h.start(map[string]any{"identity": raw, "renew": other.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "token_replayed")
+		again := h.start(map[string]any{"identity": raw, "renew": a.text("renew")})
+		if again.claims(t)["sid"] != c["sid"] {
+			t.Errorf("the page loaded again: %s", again.Body)
+		}
+		h.later(11 * time.Second)
+		h.start(map[string]any{"identity": raw, "renew": a.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "token_replayed")
+	})
+}
+
+func TestOneOfFiftyRacersHasTheToken(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouse(t, on)
+		h.connect("shop", nil)
+		raw := h.jwt("shop", "u1", nil)
+		codes := make([]int, 50)
+		var wg sync.WaitGroup
+		for i := range codes {
+			wg.Go(func() { codes[i] = h.start(map[string]any{"identity": raw}).Code })
+		}
+		wg.Wait()
+		won := 0
+		for _, code := range codes {
+			if code == http.StatusOK {
+				won++
+			} else if code != http.StatusBadRequest {
+				t.Errorf("a loser got %d", code)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d won", won)
+		}
+	})
+}
+
+func TestAVisitorJWTThatDoesNotHoldIsRefusedByItsReason(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	h.connect("shop", nil)
+	h.connect("other", nil)
+	h.connect("off", func(c *store.Connection) { c.Disabled = true })
+	h.connect("agents", func(c *store.Connection) { c.For = store.ForAgents })
+	for reason, raw := range map[string]string{
+		jwt.CodeExpired:      h.jwt("shop", "u1", map[string]any{"iat": h.now().Add(-time.Hour).Unix()}),
+		jwt.CodeMissing:      h.jwt("shop", "", nil),
+		jwt.CodeInvalid:      h.jwt("shop", "u1", nil) + "x",
+		"connection_unknown": h.jwt("off", "u1", nil),
+	} {
+		h.start(map[string]any{"identity": raw}).want(t, http.StatusBadRequest, "invalid_grant", reason)
+	}
+	h.start(map[string]any{"identity": h.jwt("agents", "u1", nil)}).want(t, http.StatusBadRequest, "invalid_grant", "connection_unknown")
+	h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "connection": "other"}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
+	h.change(func(s *store.Settings) { s.Visitors.SignIn = store.SignInOff })
+	h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)}).want(t, http.StatusForbidden, "access_denied", "sign_in_off")
+}
+
+func TestAConnectionThatDemandsAnIdentityLetsNoStrangerIn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	h.connect("shop", func(c *store.Connection) { c.JWT.Required, c.JWT.UserHash = true, true })
+	h.start(map[string]any{}).want(t, http.StatusForbidden, "access_denied", "sign_in_required")
+	hash := jwt.UserHash([]byte(shopSecret+"shop"), "u1")
+	h.start(map[string]any{"user_id": "u1", "user_hash": hash}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
+	if a := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)}); a.Code != http.StatusOK {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+}
+
+func TestAUserHashCountsOnlyWhereTheConnectionSaysSo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	hash := jwt.UserHash([]byte(shopSecret+"shop"), "u1")
+	body := map[string]any{"user_id": "u1", "user_hash": hash}
+	h.connect("shop", nil)
+	h.start(body).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
+	h.connect("shop", func(c *store.Connection) { c.JWT.UserHash = true })
+	known := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
+	a := h.start(body)
+	if a.text("visitor_id") != known.text("visitor_id") || a.claims(t)["name"] != "Vera Shopper" {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+	h.start(map[string]any{"user_id": "u2", "user_hash": hash}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
+	h.start(map[string]any{"user_id": "u1", "user_hash": hex.EncodeToString(make([]byte, 32))}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
+}
