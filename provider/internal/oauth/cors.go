@@ -13,8 +13,8 @@ import (
 var varyOrigin = []string{"Origin"}
 
 // cors lets scripts of the clients' own pages read the answer: pages of an
-// origin that one of the site's clients has registered a redirect URI on, and
-// no others. Cookies are never involved, so credentials are not allowed.
+// origin that one of the site's clients has registered a redirect URI on, or that
+// holds the site's chat widget, and no others. Cookies are never involved, so credentials are not allowed.
 func (o *OAuth) cors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.allowOrigin(w, r)
@@ -53,7 +53,7 @@ func (o *OAuth) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 
 type originsKey struct{}
 
-// origins are those of the redirect URIs of the site's clients.
+// origins are those of the redirect URIs of the site's clients, and of the widget.
 func (o *OAuth) origins(ctx context.Context, s *site.Site) (map[string]bool, error) {
 	v, err := s.Cached(originsKey{}, func() (any, error) {
 		set := map[string]bool{}
@@ -63,6 +63,9 @@ func (o *OAuth) origins(ctx context.Context, s *site.Site) (map[string]bool, err
 					return err
 				}
 				addOrigins(set, &c)
+			}
+			for _, origin := range s.Settings.Visitors.Origins { // a widget may come with a visitor JWT
+				set[origin] = true
 			}
 			return nil
 		})

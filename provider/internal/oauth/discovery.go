@@ -52,7 +52,7 @@ type metadata struct {
 	RequireRequestURIRegistration     bool     `json:"require_request_uri_registration"`
 }
 
-func metadataOf(s *site.Site, algs []string) metadata {
+func metadataOf(s *site.Site, algs, grants []string) metadata {
 	var assertion []string
 	for _, alg := range assertionAlgs {
 		assertion = append(assertion, string(alg))
@@ -76,7 +76,7 @@ func metadataOf(s *site.Site, algs []string) metadata {
 		ClaimTypesSupported:               []string{"normal"},
 		ResponseTypesSupported:            []string{"code"},
 		ResponseModesSupported:            []string{"query", "form_post"},
-		GrantTypesSupported:               []string{grantCode, grantRefresh, grantClient},
+		GrantTypesSupported:               grants,
 		SubjectTypesSupported:             []string{"public"},
 		ACRValuesSupported:                policy.ACRValues(),
 		DisplayValuesSupported:            []string{"page"},
@@ -139,7 +139,7 @@ func (o *OAuth) discovery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.Cached(discoveryKey{strings.Join(algs, " ")}, func() (any, error) { return json.Marshal(metadataOf(s, algs)) })
+	body, err := s.Cached(discoveryKey{strings.Join(algs, " ")}, func() (any, error) { return json.Marshal(metadataOf(s, algs, o.grantsOf(s))) })
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@
 //	GET POST  /oauth/authorize         begins an authorization
 //	GET       /oauth/authorize/{id}    goes on with one after the sign-in
 //	GET POST  /consent/{id}            asks the agent on behalf of a third party
-//	POST      /oauth/token             authorization_code, refresh_token, client_credentials
+//	POST      /oauth/token             authorization_code, refresh_token, client_credentials, a visitor's JWT
 //
 // and those of metaRoutes: introspection, revocation, userinfo, discovery, JWKS
 // and sign-out. What one exchange checks, consumes, issues and records is one
@@ -48,6 +48,8 @@ type Options struct {
 	Sessions *session.Sessions
 	Web      *web.Web
 	Outbound *http.Client // for clients' jwks_uri; nil: none is fetched
+	// VisitorGrant answers for visitors who come with a JWT; nil: nobody does.
+	VisitorGrant VisitorGrant
 	Now      func() time.Time
 }
 

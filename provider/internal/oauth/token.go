@@ -25,18 +25,21 @@ type tokenAnswer struct {
 // token is POST /oauth/token.
 func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 	s := site.From(r.Context())
-	answer, err := o.issue(r, s)
+	form, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	if o.VisitorGrant != nil && form.Get("grant_type") == grantVisitor {
+		return o.visitorGrant(w, r, s, form)
+	}
+	answer, err := o.issue(r, s, form)
 	if err != nil {
 		return basicChallenge(w, s, err)
 	}
 	return web.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (o *OAuth) issue(r *http.Request, s *site.Site) (*tokenAnswer, error) {
-	form, err := readBody(r)
-	if err != nil {
-		return nil, err
-	}
+func (o *OAuth) issue(r *http.Request, s *site.Site, form url.Values) (*tokenAnswer, error) {
 	client, proof, err := o.authenticate(r, s, form)
 	if err != nil {
 		return nil, err
@@ -76,7 +79,7 @@ func (o *OAuth) checkGrant(c *store.Client, grantType string) error {
 		return web.Public(ErrInvalidRequest, "grant_type is missing")
 	}
 	if _, known := o.grants[grantType]; !known {
-		return web.Public(ErrUnsupportedGrantType, "grant_type is not one of authorization_code, refresh_token and client_credentials")
+		return web.Public(ErrUnsupportedGrantType, "grant_type is not one of authorization_code, refresh_token, client_credentials and, for visitors, "+grantVisitor)
 	}
 	if !slices.Contains(c.GrantTypes, grantType) || grantType == grantClient && c.Public() {
 		return web.Public(ErrUnauthorizedClient, "this client is not registered for that grant_type")
