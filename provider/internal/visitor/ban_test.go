@@ -44,7 +44,9 @@ func TestABannedVisitorGetsNoTokenAndLosesThoseTheyHave(t *testing.T) {
 					t.Errorf("%s: until %q", name, a.text("until"))
 				}
 			}
-			if !h.revoked(func(r store.Revocation) bool { return r.Subject == known.text("visitor_id") && r.Reason == "visitor_banned" }) {
+			if !h.revoked(func(r store.Revocation) bool {
+				return r.Subject == known.text("visitor_id") && r.Reason == "visitor_banned"
+			}) {
 				t.Errorf("%s: the token lives on", name)
 			}
 			if a := h.start(map[string]any{}); a.Code != http.StatusOK {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,5 +192,16 @@ func (h *house) do(r *http.Request) said {
 	if strings.HasPrefix(a.Header().Get("Content-Type"), "application/json") {
 		h.ok(json.Unmarshal(a.Body.Bytes(), &a.JSON))
 	}
+	return a
+}
+
+func decode(h *house, raw []byte) (v map[string]any) {
+	h.t.Helper()
+	h.ok(json.Unmarshal(raw, &v))
+	return v
+}
+
+func addr(text string) netip.Addr {
+	a, _ := netip.ParseAddr(text)
 	return a
 }

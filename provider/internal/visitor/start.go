@@ -2,10 +2,8 @@ package visitor
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,31 +37,19 @@ func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return web.Public(ErrOrigin, "pages of this origin do not stand in the site's `visitors.origins`")
 	}
-	now := x.now()
-	if wait := x.rates.take(s.Path, web.ClientIP(r.Context()), now); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-		return ErrThrottled
-	}
-	q, err := readRequest(r)
+	q, err := x.enterRequest(w, r, s)
 	if err != nil {
+		return err
+	}
+	q.origin = origin
+	if q.request, err = readRequest(r); err != nil {
 		return err
 	}
 	if q.Resource != "" && !known(s, q.Resource) {
 		return web.Public(ErrTarget, "the site has no such resource")
 	}
-	bans, err := x.Records.Bans(r.Context(), s)
-	if err != nil {
-		return err
-	}
-	a, err := x.begin(r.Context(), &starting{request: q, site: s, origin: origin, ip: web.ClientIP(r.Context()), bans: bans, now: now})
-	var no *Refusal
-	if errors.As(err, &no) {
-		return refuse(w, no)
-	}
-	if err != nil {
-		return err
-	}
-	return web.WriteJSON(w, http.StatusOK, a)
+	a, err := x.begin(r.Context(), q)
+	return x.reply(w, a, err)
 }
 
 // refuse tells the widget why, so that it can hide itself or have its visitor sign in.
