@@ -331,7 +331,7 @@ export class Chatelaine {
       said = {};
     }
     if (!answer.ok) {
-      const code = typeof said.error === "string" ? said.error : answer.status === 429 ? "rate_limited" : "unavailable";
+      const code = typeof said.reason === "string" && answer.status === 403 ? said.reason : typeof said.error === "string" ? said.error : answer.status === 429 ? "rate_limited" : "unavailable";
       throw new ChatelaineError(code, said.error_description, {
         status: answer.status, requestId: said.request_id || answer.headers.get("X-Request-Id") || "", retryAfter: Number(answer.headers.get("Retry-After")) || 0,
       });

@@ -254,7 +254,7 @@ walk("a banned visitor's widget is hidden, and it stays the visitor that is bann
   const chat = await w.start();
   const hidden = [];
   const other = await w.start({ onHidden: (why) => hidden.push(why.code) });
-  w.reply = () => ({ status: 403, json: { error: "visitor_banned", error_description: "spam" } });
+  w.reply = () => ({ status: 403, json: { error: "access_denied", reason: "visitor_banned" } });
   await assert.rejects(other.token({ fresh: true }), code("visitor_banned"));
   assert.deepEqual(hidden, ["visitor_banned"]);
   const asked = w.requests.length;
@@ -270,7 +270,7 @@ walk("a banned visitor's widget is hidden, and it stays the visitor that is bann
 });
 
 walk("where visitors must sign in, a start has no token and doesn't ask again", async (w) => {
-  w.reply = (body) => body.proof ? w.grant(body) : { status: 403, json: { error: "sign_in_required" } };
+  w.reply = (body) => body.proof ? w.grant(body) : { status: 403, json: { error: "access_denied", reason: "sign_in_required" } };
   const chat = await w.start();
   assert.deepEqual([chat.signInRequired, chat.visitorId, chat.assurance], [true, "", ""]);
   await assert.rejects(chat.token(), code("sign_in_required"));
