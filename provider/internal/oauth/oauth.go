@@ -50,7 +50,7 @@ type Options struct {
 	Outbound *http.Client // for clients' jwks_uri; nil: none is fetched
 	// VisitorGrant answers for visitors who come with a JWT; nil: nobody does.
 	VisitorGrant VisitorGrant
-	Now      func() time.Time
+	Now          func() time.Time
 }
 
 // OAuth answers for one house.
