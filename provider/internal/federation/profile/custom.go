@@ -63,6 +63,9 @@ func typed(kind string, values []any) (any, bool) {
 	switch kind {
 	case "number":
 		n, err := strconv.ParseFloat(text, 64)
+		if !json.Valid([]byte(text)) { // 0x1p4, 1_000, +1
+			return nil, false
+		}
 		return json.Number(strconv.FormatFloat(n, 'f', -1, 64)), err == nil && n-n == 0 // neither infinite nor NaN
 	case "boolean":
 		return text == "true" || text == "1", text == "true" || text == "1" || text == "false" || text == "0"

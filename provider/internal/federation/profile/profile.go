@@ -7,9 +7,12 @@
 package profile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -73,7 +76,8 @@ type Profile struct {
 	Phone         string `json:"phone_number,omitempty"`
 	ExternalID    string `json:"external_id,omitempty"`
 	// Roles and Departments are our keys, sorted; HasRoles and HasDepartments say that
-	// the provider said something of them that the mapping may take away.
+	// the connection maps them, so that a provider that names none takes them away:
+	// many leave a list out when it is empty.
 	Roles          []string `json:"roles,omitempty"`
 	Departments    []string `json:"departments,omitempty"`
 	HasRoles       bool     `json:"has_roles,omitempty"`
@@ -128,7 +132,10 @@ func Map(kind Kind, fields []Field, roles, departments []Mapped, said Values) (p
 			return Profile{}, m.checks, err
 		}
 	}
-	p.EmailVerified = m.flag("email_verified")
+	m.formed("picture", &p.Picture, "an https address", isPicture)
+	m.formed("locale", &p.Locale, "a language tag", isLocale)
+	m.formed("zoneinfo", &p.Zoneinfo, "a time zone", isZone)
+	p.EmailVerified = m.verified()
 	if p.Roles, p.HasRoles, err = m.keys("roles", roles); err != nil {
 		return Profile{}, m.checks, err
 	}
@@ -140,7 +147,15 @@ func Map(kind Kind, fields []Field, roles, departments []Mapped, said Values) (p
 }
 
 func (m *mapping) check(name string, ok bool, expected, got string) {
-	m.checks = append(m.checks, Check{name, ok, expected, got})
+	m.checks = append(m.checks, Check{cut(name), ok, cut(expected), cut(got)})
+}
+
+func cut(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // find returns the values of one of our fields, and where they came from.
@@ -227,8 +242,12 @@ func scalar(v any) (string, bool) {
 		return strings.TrimSpace(v), true
 	case bool:
 		return fmt.Sprint(v), true
-	case float64, int64, fmt.Stringer: // json.Number is one
-		return fmt.Sprint(v), true
+	case json.Number:
+		return v.String(), true
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), math.Abs(v) < 1<<53 // beyond, two numbers read as one
 	}
 	return "", false
 }
@@ -236,7 +255,7 @@ func scalar(v any) (string, bool) {
 // fit refuses what is too long, or holds what no person types.
 func fit(s string) bool {
 	return len(s) <= MaxValue && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+		return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 	})
 }
 
@@ -272,7 +291,7 @@ func (m *mapping) keys(name string, to []Mapped) (keys []string, said bool, err 
 	var dropped []string
 	for _, v := range values {
 		text, ok := scalar(v)
-		if !ok {
+		if !ok || !fit(text) {
 			continue
 		}
 		i := slices.IndexFunc(to, func(m Mapped) bool { return m.Value == text })
