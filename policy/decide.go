@@ -36,7 +36,10 @@ type Request struct {
 	// AllowedNetworks is the claim of that name: nil means no restriction, empty
 	// and not nil means that nobody may come in.
 	AllowedNetworks []netip.Prefix
-	Demands         Demands
+	// Bans are judged of visitors: by what is Known of them, and by IP.
+	Bans    *Bans
+	Known   BanFacts
+	Demands Demands
 	// Keep is how long the answer may be kept; zero means DefaultKeep.
 	Keep time.Duration
 }
@@ -76,21 +79,22 @@ type Demands struct {
 }
 
 // Decide says whether the subject may do the action: Admit, then the permission
-// of the action's name. An action that names no permission is refused.
+// of the action's name. An action that names no permission is refused. A visitor may
+// besides do what all of them may (VisitorActions).
 func Decide(r Request) Decision {
 	admitted := Admit(r)
 	if !admitted.Allowed {
 		return admitted
 	}
-	if r.Action == "" || !slices.Contains(r.Subject.Permissions, r.Action) {
+	if r.Action == "" || !slices.Contains(r.Subject.Permissions, r.Action) && !(r.Subject.Type == Visitor && slices.Contains(VisitorActions(), r.Action)) {
 		return Refuse(ReasonPermission, admitted.Until)
 	}
 	return admitted
 }
 
 // Admit says whether the subject may come in at all: active, with a live token
-// for this audience, from an allowed network, signed in well enough. The outer
-// gate is judged first, so that a refusal says nothing of the inner ones.
+// for this audience, not banned, from an allowed network, signed in well enough. The
+// outer gate is judged first, so that a refusal says nothing of the inner ones.
 func Admit(r Request) Decision {
 	until := r.Now.Add(r.keep())
 	if reason := tokenReason(r.Token, r.Now); reason != "" {
@@ -101,6 +105,12 @@ func Admit(r Request) Decision {
 	}
 	if !r.Subject.Active {
 		return Refuse(ReasonSubjectInactive, until)
+	}
+	if end, banned := r.banned(); banned {
+		if !end.IsZero() {
+			until = earlier(until, end)
+		}
+		return Refuse(ReasonBanned, until)
 	}
 	if reason := networkReason(r); reason != "" {
 		return Refuse(reason, until)
