@@ -163,7 +163,7 @@ func New(o Options) (*Server, error) {
 	})
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
-		Outbound: outbound, Now: o.Now,
+		Outbound: outbound, VisitorGrant: visitors.Grant, Now: o.Now,
 	})
 	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
 	s.signin = signin.New(signin.Options{
