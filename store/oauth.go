@@ -175,7 +175,27 @@ const RevocationSequence = "revocation-sequence"
 // RevocationKey puts entries in the order of their sequence.
 func RevocationKey(sequence uint64) string { return fmt.Sprintf("%016x", sequence) }
 
-// Revocations is the feed, in sequence order.
+// Revocations is the feed, in sequence order. What it says of a token without a
+// session's record is found by "of", as RevokedJTI and its kin name it.
 var Revocations = Table[Revocation]{
 	Kind: "revocation", Key: func(r *Revocation) string { return RevocationKey(r.Sequence) }, Expires: func(r *Revocation) time.Time { return r.Expires },
+	Lookups: []Lookup[Revocation]{{Name: "of", Values: func(r *Revocation) []string {
+		return []string{RevokedJTI(r.JTI), RevokedSubject(r.Subject), RevokedClient(r.ClientID)}
+	}}},
+}
+
+// RevokedJTI is what entries of that jti, or family, are found by.
+func RevokedJTI(id string) string { return prefixed("jti:", id) }
+
+// RevokedSubject is what entries of that sub are found by.
+func RevokedSubject(id string) string { return prefixed("sub:", id) }
+
+// RevokedClient is what entries of that client_id are found by.
+func RevokedClient(id string) string { return prefixed("client:", id) }
+
+func prefixed(prefix, id string) string {
+	if id == "" {
+		return ""
+	}
+	return prefix + id
 }

@@ -205,7 +205,7 @@ func Announce(tx store.Tx, now time.Time, r store.Revocation) error {
 			return fmt.Errorf("announce revocation: %w", err)
 		}
 		l := settings.Lifetimes.OrDefault()
-		r.Expires = r.Before.Add(seconds(max(l.AccessToken, l.IDToken, l.VisitorToken)) + leeway)
+		r.Expires = r.Before.Add(seconds(max(l.AccessToken, l.IDToken, l.VisitorToken, 60*settings.Visitors.TokenMinutes)) + leeway)
 	}
 	sequence, err := store.Next(tx, store.RevocationSequence)
 	if err != nil {
