@@ -53,6 +53,8 @@ type Sets struct {
 }
 
 type published struct {
+	asking sync.Mutex // held while the URL is asked
+
 	mu    sync.Mutex
 	keys  []jwt.Key
 	at    time.Time // when they came
@@ -75,6 +77,9 @@ func (x *Sets) Keys(ctx context.Context, path string, c *store.Connection, kid s
 	keys, err := x.own(path, c)
 	if err != nil || c.JWT.JWKSURL == "" {
 		return keys, err
+	}
+	if has(keys, kid) {
+		kid = "" // that key is here: nothing published is missed
 	}
 	fetched, err := x.fetched(ctx, c.JWT.JWKSURL, kid)
 	if err != nil && len(keys) == 0 {
@@ -115,28 +120,62 @@ func (x *Sets) set(url string) *published {
 	return set
 }
 
-// fetched are the keys at a URL. One at a time asks for them.
+// fetched are the keys at a URL. One at a time asks for them, and others wait only
+// for what is not here.
 func (x *Sets) fetched(ctx context.Context, url, kid string) ([]jwt.Key, error) {
 	set := x.set(url)
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	now := x.Now()
-	old := now.Sub(set.at) >= fresh
-	if (old || kid != "" && !has(set.keys, kid)) && now.Sub(set.tried) >= again {
-		set.tried = now
+	if !set.due(x.Now(), kid) {
+		return set.good(x.Now())
+	}
+	if !set.asking.TryLock() {
+		if keys, err := set.good(x.Now()); err == nil && (kid == "" || has(keys, kid)) {
+			return keys, nil
+		}
+		set.asking.Lock()
+	}
+	defer set.asking.Unlock()
+	if set.due(x.Now(), kid) {
+		// Whoever asks may go away: what comes is for all. The client has a time limit.
+		body, err := web.Fetch(context.WithoutCancel(ctx), x.Client, url)
 		var keys []jwt.Key
-		body, err := web.Fetch(ctx, x.Client, url)
 		if err == nil {
 			keys, err = parse(body)
 		}
-		if set.fault = err; err == nil {
-			set.keys, set.at = keys, now
-		}
+		set.came(x.Now(), keys, err)
 	}
-	if set.at.IsZero() || now.Sub(set.at) >= stale {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, set.fault)
+	return set.good(x.Now())
+}
+
+// due reports whether the URL should be asked: the set is old or lacks the kid, and
+// it was not asked just now.
+func (p *published) due(now time.Time, kid string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := now.Sub(p.at) >= fresh || kid != "" && !has(p.keys, kid)
+	return wanted && now.Sub(p.tried) >= again
+}
+
+// came notes an answer. A fault leaves the last good set.
+func (p *published) came(now time.Time, keys []jwt.Key, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tried = now
+	if p.fault = err; err == nil {
+		p.keys, p.at = keys, now
 	}
-	return set.keys, nil
+}
+
+// good is the last good set, while it may still be used.
+func (p *published) good(now time.Time) ([]jwt.Key, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.at.IsZero() && now.Sub(p.at) < stale {
+		return p.keys, nil
+	}
+	if p.fault == nil {
+		return nil, ErrKeys
+	}
+	return nil, fmt.Errorf("%w: %w", ErrKeys, p.fault)
 }
 
 func has(keys []jwt.Key, kid string) bool {
@@ -162,6 +201,13 @@ func parse(body []byte) ([]jwt.Key, error) {
 	}
 	var keys []jwt.Key
 	for _, raw := range list.Keys {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &members); err != nil {
+			return nil, errors.New("the key set holds what is no object")
+		}
+		if members["d"] != nil || members["k"] != nil { // of any kind, known here or not
+			return nil, errors.New("the key set holds a key that is not public")
+		}
 		var k jose.JSONWebKey
 		if err := k.UnmarshalJSON(raw); err != nil {
 			continue
