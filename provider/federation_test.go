@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -435,4 +436,12 @@ func TestCredentialsOfBeforeAnAddressWasProvenAreGone(t *testing.T) {
 	if p := planted.get(h.issuer + "/account"); p.url.Path == "/account" {
 		t.Error("a session of before is left")
 	}
+}
+
+func readTrace(sealer *store.Sealer, rec store.Trace) (found store.TraceRecord, err error) {
+	plain, err := sealer.Open("", store.Traces.Kind, rec.ID, rec.Sealed)
+	if err == nil {
+		err = json.Unmarshal(plain, &found)
+	}
+	return found, err
 }

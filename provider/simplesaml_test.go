@@ -201,7 +201,11 @@ func (p simpleSAML) connection(c *store.Connection) {
 func (b *browser) onward(p page) page {
 	b.t.Helper()
 	if _, target, ok := strings.Cut(p.header.Get("Refresh"), "url="); ok {
-		return b.get(target)
+		to, err := p.url.Parse(target)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return b.get(to.String())
 	}
 	return b.submit(p, "continue", nil)
 }

@@ -58,7 +58,7 @@ func (x *Federation) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	at.flow = x.newFlow(at, modeAgent)
-	at.flow.SignIn, at.flow.Fresh = signIn, hint.fresh
+	at.flow.SignIn = signIn
 	return x.end(w, r, at, x.send(w, r, at, hint))
 }
 
@@ -81,6 +81,7 @@ func (x *Federation) newFlow(at *attempt, mode string) *flow {
 // send asks the connection's source where to go, keeps the flow and sends the
 // browser there.
 func (x *Federation) send(w http.ResponseWriter, r *http.Request, at *attempt, hint asked) error {
+	at.flow.Fresh = hint.fresh
 	to, err := x.source(at.conn.Kind).Start(r.Context(), at, hint)
 	if err != nil {
 		return err

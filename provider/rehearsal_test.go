@@ -1,0 +1,155 @@
+package provider_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml/samltest"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+var anaThere = person{"ana-1", "ana@acme.example", "Ana Silva", nil}
+
+// rehearse goes as the administrator through a rehearsal up to the provider and back
+// with who is there.
+func (h *federated) rehearse(b *browser, email string, who person, change ...func(*samltest.Answer)) page {
+	h.t.Helper()
+	b.stop = h.idp.SSO
+	p := b.get(h.issuer + "/federation/corp/rehearse")
+	if strings.HasPrefix(p.url.Path, "/sign-in/") {
+		p = b.submit(p, "continue", map[string]string{"email": email, "password": agentPassword})
+	}
+	if p.status != http.StatusOK || p.url.Path != "/federation/corp/rehearse" {
+		return p
+	}
+	p = b.submit(p, "continue", nil)
+	target, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
+	if err != nil || !strings.HasPrefix(target.String(), h.idp.SSO) {
+		h.t.Fatalf("not sent to the provider: %d %v %s", p.status, p.header, p.body)
+	}
+	to := readRequest(h.t, target)
+	if !to.force {
+		h.t.Error("a rehearsal does not ask anew")
+	}
+	b.stop = ""
+	return b.post(h.issuer+"/federation/corp/acs", h.answer(to, who, change...))
+}
+
+func (h *running) connection(id string) (c store.Connection) {
+	h.t.Helper()
+	err := h.engine.View(h.t.Context(), "", func(tx store.Tx) (err error) {
+		c, err = store.Connections.Get(tx, id)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+func TestAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T) {
+	storetest.OnBothEngines(t, testAnAdministratorRehearsesAndTheDomainIsEnforced)
+}
+
+func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on, func(c *store.Connection) { c.Enforce = true })
+	// Not rehearsed, it enforces nothing, whatever the record says.
+	h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
+
+	if p := h.rehearse(newBrowser(t, ""), "raj@acme.example", rajThere); p.status != http.StatusForbidden {
+		t.Fatalf("an agent rehearses: %d %s", p.status, p.body)
+	}
+	ana := newBrowser(t, "")
+	p := h.rehearse(ana, "ana@acme.example", anaThere)
+	if p.status != http.StatusOK || !strings.Contains(p.body, "ana@acme.example") {
+		t.Fatalf("the rehearsal: %d %s", p.status, p.body)
+	}
+	if c := h.connection("corp"); !c.EnforceReady() || c.RehearsedBy != h.agent("ana@acme.example").ID {
+		t.Fatalf("after the rehearsal %+v", c)
+	}
+	time.Sleep(600 * time.Millisecond)
+
+	// Now the password leads to the provider, right or wrong, and is not looked at.
+	b := newBrowser(t, "")
+	p = b.signIn(h.authorizeURL(oauth2.GenerateVerifier()), "raj@acme.example", agentPassword)
+	if p.away != nil || !strings.Contains(p.header.Get("Refresh"), "/federation/corp/start?") {
+		t.Fatalf("a password still counts: %d %v %s", p.status, p.away, p.body)
+	}
+	b.stop = h.idp.SSO
+	if p = b.onward(p); p.away == nil {
+		t.Fatalf("the page leads nowhere: %d %s", p.status, p.body)
+	}
+	// The administrator gets in as well, through the link.
+	if p := h.through(anaThere); p.away == nil {
+		t.Fatalf("the administrator: %d %s", p.status, p.body)
+	}
+	// Another subject that bears an administrator's address does not.
+	h.fails(h.through(person{"ana-2", "ana@acme.example", "Ana Silva", nil}), http.StatusForbidden, "not_linked_administrator")
+
+	// Break-glass lifts it.
+	h.control("break-glass/lift", map[string]any{"site": "", "control": "single_sign_on", "minutes": 15}, "")
+	h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
+}
+
+func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	if p := h.through(rajThere); p.away == nil {
+		t.Fatal(p.status)
+	}
+	ana := newBrowser(t, "")
+	h.fails(h.rehearse(ana, "ana@acme.example", rajThere), http.StatusForbidden, "linked_to_another")
+	if c := h.connection("corp"); c.EnforceReady() {
+		t.Error("a rehearsal that failed counts")
+	}
+	// A provider that did not ask anew has proven nothing about now.
+	h.fails(h.rehearse(ana, "ana@acme.example", anaThere, func(a *samltest.Answer) { a.AuthnInstant = a.Now.Add(-time.Hour) }), http.StatusForbidden, "provider_refused")
+	// The form is bound to its session.
+	p := ana.get(h.issuer + "/federation/corp/rehearse")
+	p.body = strings.Replace(p.body, `name="csrf" value="`, `name="csrf" value="x`, 1)
+	if p = ana.submit(p, "continue", nil); p.status != http.StatusForbidden {
+		t.Errorf("a forged form: %d", p.status)
+	}
+}
+
+func TestAttemptsLeaveATraceForAdministrators(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	h.through(rajThere, func(a *samltest.Answer) { a.Audience = "https://else.example" })
+	h.through(rajThere)
+	var results []string
+	var checks []store.Check
+	err := h.engine.View(t.Context(), "", func(tx store.Tx) error {
+		for rec, err := range store.Traces.List(tx, "connection", "corp") {
+			if err != nil {
+				return err
+			}
+			if strings.Contains(string(rec.Sealed), "raj") {
+				t.Error("a trace is not sealed")
+			}
+			found, err := readTrace(h.sealer, rec)
+			if err != nil {
+				return err
+			}
+			results = append(results, found.Result)
+			checks = append(checks, found.Checks...)
+		}
+		return nil
+	})
+	if err != nil || strings.Join(results, " ") != "token_invalid success" {
+		t.Fatalf("traced %v: %v", results, err)
+	}
+	found := false
+	for _, c := range checks {
+		found = found || c.Name == "audience" && !c.OK && c.Expected == h.issuer+"/federation/corp" && c.Got == "https://else.example"
+	}
+	if !found {
+		t.Errorf("the mismatch is not named: %+v", checks)
+	}
+}
