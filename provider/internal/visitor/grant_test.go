@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -25,7 +26,7 @@ func (h *house) grant(assertion string) said {
 func (h *house) judge(a said, ip string) (allowed bool, reason string) {
 	h.t.Helper()
 	c := a.claims(h.t)
-	d, err := h.known.Judge(h.t.Context(), load(h), records.Token{Subject: c["sub"].(string), SID: c["sid"].(string), Anonymous: c["acr"] == Anonymous, IP: addr(ip)})
+	d, err := h.known.Judge(h.t.Context(), load(h), records.Token{ID: c["jti"].(string), Issued: time.UnixMilli(int64(c["iat_ms"].(float64))), Subject: c["sub"].(string), SID: c["sid"].(string), Anonymous: c["acr"] == Anonymous, IP: addr(ip)})
 	h.ok(err)
 	return d.Allowed, d.Reason
 }
@@ -45,10 +46,15 @@ func TestAVisitorJWTIsAGrant(t *testing.T) {
 			t.Error(why)
 		}
 		h.ban(store.Ban{ExternalID: "u1", Network: "198.51.100.0/24"})
-		if ok, _ := h.judge(a, "192.0.2.1"); !ok {
-			t.Error("refused elsewhere")
+		if _, why := h.judge(a, "192.0.2.1"); why != "revoked" {
+			t.Errorf("the one from before: %s", why)
 		}
-		if _, why := h.judge(a, "198.51.100.7"); why != "visitor_banned" {
+		h.later(2 * time.Second)
+		b := h.grant(h.jwt("shop", "u1", nil))
+		if ok, why := h.judge(b, "192.0.2.1"); !ok {
+			t.Errorf("elsewhere: %s", why)
+		}
+		if _, why := h.judge(b, "198.51.100.7"); why != "visitor_banned" {
 			t.Error(why)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,22 +103,23 @@ func (x *Visitors) connectionOf(s *site.Site, raw, named string) (*store.Connect
 	if named == "" {
 		named = audienceConnection(s, raw)
 	}
-	var only *store.Connection
-	n := 0
-	for _, c := range s.Connections() {
-		if c.Disabled || c.For != store.ForVisitors || c.JWT == nil {
-			continue
-		}
-		if c.ID == named {
+	if named != "" {
+		if c := s.Connection(named); c != nil && takesTokens(c) {
 			return c, nil
 		}
-		only = c
-		n++
+		return nil, errNoConnection()
 	}
-	if named != "" || n != 1 {
-		return nil, unproven("connection_unknown", "the site has no such connection for visitors")
+	all := slices.DeleteFunc(s.Connections(), func(c *store.Connection) bool { return c.Disabled || !takesTokens(c) })
+	if len(all) != 1 {
+		return nil, errNoConnection()
 	}
-	return only, nil
+	return all[0], nil
+}
+
+func takesTokens(c *store.Connection) bool { return c.For == store.ForVisitors && c.JWT != nil }
+
+func errNoConnection() error {
+	return unproven("connection_unknown", "the site has no such connection for visitors")
 }
 
 // audienceConnection is the id of the connection in an unverified token's aud.

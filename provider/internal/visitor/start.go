@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,12 +105,16 @@ func mayBeAnonymous(s *site.Site) bool {
 	if !rules.Anonymous || rules.SignIn == store.SignInRequired {
 		return false
 	}
-	for _, c := range s.Connections() {
-		if c.For == store.ForVisitors && !c.Disabled && c.JWT != nil && c.JWT.Required {
-			return false
-		}
-	}
-	return true
+	demanded, err := s.Cached(demandKey{}, func() (any, error) { return demandsIdentity(s), nil })
+	return err == nil && demanded == false
+}
+
+type demandKey struct{}
+
+func demandsIdentity(s *site.Site) bool {
+	return slices.ContainsFunc(s.Connections(), func(c *store.Connection) bool {
+		return c.For == store.ForVisitors && !c.Disabled && c.JWT != nil && c.JWT.Required
+	})
 }
 
 // renew gives the visitor of a renewal token the next.

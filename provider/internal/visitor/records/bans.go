@@ -162,6 +162,10 @@ func (x *Records) UnbanIn(ctx context.Context, tx store.Tx, id string, by audit.
 	return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorUnban, Actor: by, Object: audit.Ref{Type: "ban", ID: id}})
 }
 
+// heard is how long another node may go on without knowing of a ban: what it gives
+// until then ends too.
+const heard = 2 * site.MaxAge
+
 // announce ends all tokens of a visitor that were issued until now, under every name.
 func (x *Records) announce(tx store.Tx, id, reason string) error {
 	aliases, err := x.Aliases(tx, id)
@@ -169,7 +173,7 @@ func (x *Records) announce(tx store.Tx, id, reason string) error {
 		return err
 	}
 	for _, name := range append(aliases, id) {
-		if err := session.Announce(tx, x.Now(), store.Revocation{Subject: name, Reason: reason}); err != nil {
+		if err := session.Announce(tx, x.Now(), store.Revocation{Subject: name, Reason: reason, Before: x.Now().UTC().Add(heard)}); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,7 @@ func (x *Records) cutOff(tx store.Tx, b *store.Ban) error {
 			return err
 		}
 	}
-	return session.Announce(tx, x.Now(), store.Revocation{ClientID: ClientID, Reason: reasonBanned})
+	return session.Announce(tx, x.Now(), store.Revocation{ClientID: ClientID, Reason: reasonBanned, Before: x.Now().UTC().Add(heard)})
 }
 
 // hit are the visitors whom the ban names, wherever they are; few: these are all.
@@ -109,8 +109,8 @@ func (x *Records) cutOffNetwork(tx store.Tx, text string) (few bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	now := x.Now()
-	slots := int(Life(settings)/slot) + 2
+	now := x.Now().Add(heard)
+	slots := int(Life(settings)/slot) + 3
 	if wide := bits - network.Bits(); wide > 10 || slots<<max(wide, 0) > maxNamed {
 		return false, nil
 	}
@@ -121,7 +121,7 @@ func (x *Records) cutOffNetwork(tx store.Tx, text string) (few bool, err error) 
 	for addr := network.Masked().Addr(); addr.IsValid() && network.Contains(addr); addr = next(addr) {
 		for i := range slots {
 			name := family(secret, web.Network(addr), now.Add(-time.Duration(i)*slot))
-			if err := session.Announce(tx, now, store.Revocation{JTI: name, Reason: reasonBanned}); err != nil {
+			if err := session.Announce(tx, x.Now(), store.Revocation{JTI: name, Reason: reasonBanned}); err != nil {
 				return false, err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -16,61 +17,119 @@ import (
 // there is no session of it.
 const Granted = "g."
 
-// Token is what a visitor's token says of itself.
+// Token is what a visitor's token says of itself. Of a visitor who is asked about
+// without one, only the Subject is known.
 type Token struct {
 	Subject, SID string
+	ID           string // the jti
+	Issued       time.Time
 	Anonymous    bool
 	IP           netip.Addr // of who shows it; the zero Addr: not known
+}
+
+// Standing is how a visitor, or their token, stands.
+type Standing struct {
+	Bans  *policy.Bans
+	Facts policy.BanFacts // but for the address
+	// Reason is why the token is good no longer, whatever the bans; empty: it is.
+	Reason string
+	// Heard: verifiers have been told not to take the token. What they are told for a
+	// network's sake is for those who do not know the address: it goes too far.
+	Heard bool
+}
+
+// Admit is policy.Admit for the visitor, at that address; the zero Addr: not known.
+func (x *Standing) Admit(r policy.Request) policy.Decision {
+	r.Bans, r.Known = x.Bans, x.Facts
+	d := policy.Admit(r)
+	switch {
+	case !d.Allowed:
+		return d
+	case x.Reason != "":
+		return policy.Refuse(x.Reason, d.Until)
+	case x.Heard && !r.IP.IsValid():
+		return policy.Refuse(policy.ReasonRevoked, d.Until)
+	}
+	return d
 }
 
 // Judge says whether the visitor may still come in with that token: they are who they
 // were, their session goes on, and no ban is on them.
 func (x *Records) Judge(ctx context.Context, s *site.Site, t Token) (policy.Decision, error) {
-	now := x.Now()
-	bans, err := x.Bans(ctx, s)
+	standing, err := x.Stand(ctx, s, t)
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	facts := policy.BanFacts{VisitorIDs: []string{t.Subject}}
-	reason := ""
-	err = x.Store.View(ctx, s.Path, func(tx store.Tx) error {
-		reason = ""
-		rec, err := store.Visitors.Get(tx, t.Subject)
+	return standing.Admit(policy.Request{
+		Now: x.Now(), Subject: policy.Subject{Type: policy.Visitor, ID: t.Subject, Active: true}, IP: t.IP,
+	}), nil
+}
+
+// Stand looks up how the visitor stands, in one View.
+func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standing, err error) {
+	if out.Bans, err = x.Bans(ctx, s); err != nil {
+		return out, err
+	}
+	err = x.Store.View(ctx, s.Path, func(tx store.Tx) (err error) {
+		out.Facts, out.Reason, out.Heard = policy.BanFacts{VisitorIDs: []string{t.Subject}}, "", false
+		rec, err := x.Find(tx, t.Subject)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			if !t.Anonymous { // erased
-				reason = policy.ReasonSubjectInactive
+			err = nil
+			if t.shown() && !t.Anonymous { // erased
+				out.Reason = policy.ReasonSubjectInactive
 			}
-			return nil
 		case err != nil:
 			return err
-		case rec.Alias != "":
-			facts.VisitorIDs = append(facts.VisitorIDs, rec.Alias)
-			reason = policy.ReasonRevoked
-			return nil
+		default:
+			if out.Facts, err = x.known(tx, s, &rec); err != nil {
+				return err
+			}
+			out.Reason = t.lost(&rec)
 		}
-		if t.SID != "" && !strings.HasPrefix(t.SID, Granted) && !slices.ContainsFunc(rec.Sessions, func(one store.VisitorSession) bool { return one.SID == t.SID }) {
-			reason = policy.ReasonRevoked
+		if t.shown() {
+			out.Heard, err = t.announced(tx)
 		}
-		person, err := x.Person(s.Path, &rec)
-		if err != nil {
-			return err
-		}
-		facts, err = x.Facts(tx, rec.ID, person)
 		return err
 	})
+	return out, err
+}
+
+func (x *Records) known(tx store.Tx, s *site.Site, rec *store.Visitor) (policy.BanFacts, error) {
+	person, err := x.Person(s.Path, rec)
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.BanFacts{}, err
 	}
-	facts.IP = t.IP
-	if d := bans.Judge(facts, now); !d.Allowed {
-		if d.Until.IsZero() || d.Until.After(now.Add(policy.DefaultKeep)) {
-			d.Until = now.Add(policy.DefaultKeep) // it may be lifted
+	return x.Facts(tx, rec.ID, person)
+}
+
+// shown: there is a token. All of ours have a sid.
+func (t *Token) shown() bool { return t.SID != "" }
+
+// lost says why the token is none of the visitor's any more: it has another name of
+// theirs, or its session is over.
+func (t *Token) lost(rec *store.Visitor) string {
+	switch {
+	case !t.shown() || t.Subject == rec.ID && strings.HasPrefix(t.SID, Granted):
+		return ""
+	case t.Subject != rec.ID, !slices.ContainsFunc(rec.Sessions, func(one store.VisitorSession) bool { return one.SID == t.SID }):
+		return policy.ReasonRevoked
+	}
+	return ""
+}
+
+// announced: verifiers have heard of the token.
+func (t *Token) announced(tx store.Tx) (bool, error) {
+	network, _, _ := strings.Cut(t.ID, ".")
+	for _, name := range []string{store.RevokedJTI(network), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
+		for r, err := range store.Revocations.List(tx, "of", name) {
+			if err != nil {
+				return false, err
+			}
+			if r.JTI != "" || !t.Issued.After(r.Before) {
+				return true, nil
+			}
 		}
-		return d, nil
 	}
-	if reason != "" {
-		return policy.Refuse(reason, now.Add(policy.DefaultKeep)), nil
-	}
-	return policy.Decision{Allowed: true, Reason: policy.ReasonAllowed, Until: now.Add(policy.DefaultKeep)}, nil
+	return false, nil
 }
