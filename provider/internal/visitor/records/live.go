@@ -33,22 +33,14 @@ type Standing struct {
 	Facts policy.BanFacts // but for the address
 	// Reason is why the token is good no longer, whatever the bans; empty: it is.
 	Reason string
-	// Heard: verifiers have been told not to take the token. What they are told for a
-	// network's sake is for those who do not know the address: it goes too far.
-	Heard bool
 }
 
 // Admit is policy.Admit for the visitor, at that address; the zero Addr: not known.
 func (x *Standing) Admit(r policy.Request) policy.Decision {
 	r.Bans, r.Known = x.Bans, x.Facts
 	d := policy.Admit(r)
-	switch {
-	case !d.Allowed:
-		return d
-	case x.Reason != "":
+	if d.Allowed && x.Reason != "" {
 		return policy.Refuse(x.Reason, d.Until)
-	case x.Heard && !r.IP.IsValid():
-		return policy.Refuse(policy.ReasonRevoked, d.Until)
 	}
 	return d
 }
@@ -71,7 +63,7 @@ func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standin
 		return out, err
 	}
 	err = x.Store.View(ctx, s.Path, func(tx store.Tx) (err error) {
-		out.Facts, out.Reason, out.Heard = policy.BanFacts{VisitorIDs: []string{t.Subject}}, "", false
+		out.Facts, out.Reason = policy.BanFacts{VisitorIDs: []string{t.Subject}}, ""
 		rec, err := x.Find(tx, t.Subject)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -87,8 +79,8 @@ func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standin
 			}
 			out.Reason = t.lost(&rec)
 		}
-		if t.shown() {
-			out.Heard, err = t.announced(tx)
+		if out.Reason == "" && t.shown() {
+			out.Reason, err = t.announced(tx)
 		}
 		return err
 	})
@@ -118,18 +110,18 @@ func (t *Token) lost(rec *store.Visitor) string {
 	return ""
 }
 
-// announced: verifiers have heard of the token.
-func (t *Token) announced(tx store.Tx) (bool, error) {
+// announced says what verifiers have heard of the token.
+func (t *Token) announced(tx store.Tx) (string, error) {
 	network, _, _ := strings.Cut(t.ID, ".")
 	for _, name := range []string{store.RevokedJTI(network), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
 		for r, err := range store.Revocations.List(tx, "of", name) {
 			if err != nil {
-				return false, err
+				return "", err
 			}
 			if r.JTI != "" || !t.Issued.After(r.Before) {
-				return true, nil
+				return policy.ReasonRevoked, nil
 			}
 		}
 	}
-	return false, nil
+	return "", nil
 }
