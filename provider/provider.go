@@ -177,7 +177,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.federation = federation.New(federation.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Sessions: sessions, Factors: factors, Web: surroundings,
-		Client: outbound, Tell: s.mail.Tell, Failed: failed, Now: o.Now,
+		Client: outbound, Tell: s.mail.Tell, VisitorSignedOut: visitors.SignedOut, Failed: failed, Now: o.Now,
 	})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
