@@ -163,9 +163,9 @@ func New(o Options) (*Server, error) {
 	})
 	protocol := oauth.New(oauth.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Web: surroundings,
-		Outbound: outbound, VisitorGrant: visitors.Grant, Now: o.Now,
+		Outbound: outbound, Visitors: known, VisitorGrant: visitors.Grant, Now: o.Now,
 	})
-	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Web: surroundings, Now: o.Now})
+	s.access = access.New(access.Options{Store: s.store, Sites: sites, OAuth: protocol, Visitors: known, Web: surroundings, Now: o.Now})
 	s.signin = signin.New(signin.Options{
 		Store: s.store, Sites: sites, Sessions: sessions, Audit: s.audit, Web: surroundings, Passwords: passwords, Rules: rules,
 		Factors: factors, Keys: s.keys, Glass: s.glass, Mail: s.mail,

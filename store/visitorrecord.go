@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Visitor is one whom the customer has vouched for, or the name that such a one had
 // before. An anonymous visitor has no record.
@@ -27,21 +30,32 @@ type VisitorSession struct {
 	Connection string    `json:"connection"`
 	Assurance  string    `json:"assurance"`
 	Identity   string    `json:"identity,omitempty"` // MAC of the jti that began it, for a page that is loaded again
-	Upstream   string    `json:"upstream,omitempty"`
+	Upstream   string    `json:"upstream,omitempty"` // MAC of who it is that is logged in there
 	AuthTime   time.Time `json:"auth_time"`
 	Generation uint64    `json:"generation"` // of the renewal token that counts
 	Rotated    time.Time `json:"rotated"`    // when the one before was used
 }
 
-// Visitors are found by "alias", "subject" and "mark".
+// Visitors are found by "alias", "subject", "upstream" and "mark".
 var Visitors = Table[Visitor]{
 	Kind: "visitor", Key: func(v *Visitor) string { return v.ID },
 	Sealed: func(v *Visitor) []*[]byte { return []*[]byte{&v.Sealed} },
 	Lookups: []Lookup[Visitor]{
 		{Name: "alias", Values: func(v *Visitor) []string { return given(v.Alias) }},
 		{Name: "subject", Values: func(v *Visitor) []string { return v.Subjects }, Unique: true},
+		{Name: "upstream", Values: upstreams},
 		{Name: "mark", Values: func(v *Visitor) []string { return v.Marks }},
 	},
+}
+
+// upstreams are the logins elsewhere that the visitor's sessions rest on.
+func upstreams(v *Visitor) (keys []string) {
+	for _, one := range v.Sessions {
+		if one.Upstream != "" && !slices.Contains(keys, one.Upstream) {
+			keys = append(keys, one.Upstream)
+		}
+	}
+	return keys
 }
 
 func given(s string) []string {

@@ -73,6 +73,9 @@ const (
 
 	FederationRefused  = "federation.refused"  // a login elsewhere did not hold
 	FederationVisitor  = "federation.visitor"  // a visitor was vouched for
+	ConnectionCreate   = "connection.create"
+	ConnectionUpdate   = "connection.update"
+	ConnectionDelete   = "connection.delete"
 	ConnectionRehearse = "connection.rehearse" // an administrator signed in through it
 	ConnectionEnding   = "connection.certificate_ending"
 	AgentLink          = "agent.link" // to a subject of a connection
@@ -81,9 +84,10 @@ const (
 	VisitorBan     = "visitor.ban"
 	VisitorUnban   = "visitor.unban"
 	VisitorErase   = "visitor.erase"
-	VisitorSignIn  = "visitor.sign_in" // one is known by a token of the customer's, or by their login
-	VisitorUpgrade = "visitor.upgrade" // an anonymous one became one who is known
-	VisitorMerge   = "visitor.merge"   // two who are known were shown to be one
+	VisitorSignIn  = "visitor.sign_in"  // one is known by a token of the customer's, or by their login
+	VisitorSignOut = "visitor.sign_out" // at the customer's own login
+	VisitorUpgrade = "visitor.upgrade"  // an anonymous one became one who is known
+	VisitorMerge   = "visitor.merge"    // two who are known were shown to be one
 	VisitorRefused = "visitor.refused"
 
 	MailFail = "mail.fail" // given up, or dropped

@@ -31,6 +31,8 @@ const (
 	reasonUpgraded = "visitor_upgraded"
 	reasonMerged   = "visitor_merged"
 	reasonReplaced = "visitor_replaced"
+
+	reasonSignedOut = "upstream_sign_out"
 )
 
 var errStale = web.Public(ErrGrant, "the renewal token was used before, or the visitor has been signed out")

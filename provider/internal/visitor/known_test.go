@@ -130,7 +130,7 @@ func (h *house) proof(connection, verifier, origin string) (code string) {
 	sum := sha256.Sum256([]byte(code))
 	challenge := sha256.Sum256([]byte(verifier))
 	p := store.VisitorProof{
-		Hash: hex.EncodeToString(sum[:]), Connection: connection, Subject: "abc", Origin: origin, AuthTime: h.now(), Expires: h.now().Add(time.Minute),
+		Hash: hex.EncodeToString(sum[:]), Connection: connection, Subject: "abc", Upstream: "ZnJlZEBmZWQ.idx", Origin: origin, AuthTime: h.now(), Expires: h.now().Add(time.Minute),
 		Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]),
 	}
 	plain, err := json.Marshal(store.VisitorFields{Name: "Fred", Email: "fred@fed.example"})
@@ -177,5 +177,24 @@ func TestNothingPersonalStandsInTheStoreInClear(t *testing.T) {
 			}
 			return nil
 		}))
+	})
+}
+
+func TestALogoutAtTheCustomersOwnLoginEndsTheVisitorsSession(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouse(t, on)
+		h.connect("login", nil)
+		verifier := strings.Repeat("v", 43)
+		a := h.start(map[string]any{"proof": h.proof("login", verifier, shop), "code_verifier": verifier})
+		h.update(func(tx store.Tx) error { return h.x.SignedOut(t.Context(), tx, load(h), "login", "ZnJlZEBlbHNl") })
+		b := h.start(map[string]any{"renew": a.text("renew")})
+		if b.Code != http.StatusOK {
+			t.Fatalf("another's logout: %d %s", b.Code, b.Body)
+		}
+		h.update(func(tx store.Tx) error { return h.x.SignedOut(t.Context(), tx, load(h), "login", "ZnJlZEBmZWQ") })
+		h.start(map[string]any{"renew": b.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
+		if !h.revoked(func(r store.Revocation) bool { return r.SID == a.claims(t)["sid"] && r.Reason == reasonSignedOut }) {
+			t.Error("the token lives on")
+		}
 	})
 }

@@ -26,6 +26,7 @@ type recognition struct {
 	rec      store.Visitor
 	person   *records.Person
 	identity string // MAC of the jti
+	upstream string // MAC, as the session has it
 	fresh    bool   // the record is new
 }
 
@@ -103,8 +104,8 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 	if err := x.banned(ctx, r.starting, facts); err != nil {
 		return err
 	}
-	if r.ev.jti == "" {
-		return nil
+	if r.upstream, err = x.Records.Upstream(r.tx, r.ev.subject.Connection, r.ev.upstream); err != nil || r.ev.jti == "" {
+		return err
 	}
 	if r.identity, err = x.Records.Identity(r.tx, r.ev.subject.Connection, r.ev.jti); err != nil {
 		return err
@@ -137,8 +138,8 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 		next, err := rotated(one, r.before, r.now)
 		if err == nil && one.Connection == r.ev.subject.Connection && one.Assurance == r.ev.assurance {
 			one.Identity, one.AuthTime, r.rec.Seen = r.identity, r.ev.authTime, r.now
-			if r.ev.upstream != "" {
-				one.Upstream = r.ev.upstream
+			if r.upstream != "" {
+				one.Upstream = r.upstream
 			}
 			v := *r.before
 			v.Visitor, v.Generation, v.AuthTime = r.rec.ID, next, r.ev.authTime.Unix()
@@ -156,7 +157,7 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 // newSession begins a family of tokens.
 func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, error) {
 	one := store.VisitorSession{
-		SID: random(16), Connection: r.ev.subject.Connection, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.ev.upstream,
+		SID: random(16), Connection: r.ev.subject.Connection, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.upstream,
 		AuthTime: r.ev.authTime, Generation: 1, Rotated: r.now,
 	}
 	for len(r.rec.Sessions) >= maxSessions {

@@ -89,6 +89,16 @@ func (x *Records) Identity(tx store.Tx, connection, jti string) (string, error) 
 	return x.mark(tx, "identity", connection, jti)
 }
 
+// Upstream is the MAC of the first part of an Upstream, by which a logout finds the
+// sessions that rest on it; empty for none.
+func (x *Records) Upstream(tx store.Tx, connection, upstream string) (string, error) {
+	key := store.UpstreamKey(connection, upstream)
+	if key == "" {
+		return "", nil
+	}
+	return x.mark(tx, "upstream", key)
+}
+
 // Write seals what is known of the visitor into the record, with what it is found
 // by, and puts it.
 func (x *Records) Write(tx store.Tx, v *store.Visitor, p *Person) (err error) {
