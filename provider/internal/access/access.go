@@ -23,6 +23,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -48,8 +49,10 @@ type Options struct {
 	Store store.Store
 	Sites *site.Sites
 	OAuth *oauth.OAuth
-	Web   *web.Web
-	Now   func() time.Time
+	// Visitors says who of them is banned.
+	Visitors *records.Records
+	Web      *web.Web
+	Now      func() time.Time
 }
 
 // Access answers for one house.

@@ -10,6 +10,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -19,6 +20,9 @@ const (
 	reasonTokenInvalid    = "token_invalid"    // not a token of this site
 	reasonSubjectMismatch = "subject_mismatch" // the token is somebody else's
 )
+
+// maxVisitorID is longer than any that we make.
+const maxVisitorID = 128
 
 // maxEvaluations is how many questions one batch may hold.
 const maxEvaluations = 100
@@ -182,8 +186,24 @@ func mayJudge(s *site.Site, client *store.Client, token oauth.Token) bool {
 	return token.For(client) || client.FirstParty && slices.Contains(token.Claims.Audience, s.Issuer)
 }
 
+// judgeVisitor answers by id alone, and by the address that the backend sees: an id
+// that no record has may be an anonymous visitor's.
+func (a *Access) judgeVisitor(ctx context.Context, s *site.Site, q question) (policy.Decision, error) {
+	standing, err := a.Visitors.Stand(ctx, s, records.Token{Subject: q.subjectID})
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	return policy.Decide(policy.Request{
+		Now: a.Now(), Subject: policy.Subject{Type: policy.Visitor, ID: q.subjectID, Active: true}, Action: q.action,
+		Resource: policy.Resource{Type: q.resourceType, ID: q.resourceID}, IP: q.ip, Bans: standing.Bans, Known: standing.Facts,
+	}), nil
+}
+
 // judgeSubject answers by id alone: what the agent may do, whatever token he has.
 func (a *Access) judgeSubject(ctx context.Context, s *site.Site, q question) (policy.Decision, error) {
+	if q.subjectType == policy.Visitor && a.Visitors != nil && len(q.subjectID) <= maxVisitorID {
+		return a.judgeVisitor(ctx, s, q)
+	}
 	if q.subjectType != policy.Agent || len(q.subjectID) > store.MaxKey {
 		return a.refuse(policy.ReasonSubjectInactive), nil
 	}

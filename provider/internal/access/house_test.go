@@ -16,6 +16,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
 	"github.com/chatelaine-id/chatelaine/store/postgres"
@@ -40,6 +41,7 @@ type house struct {
 	keys    *keys.Keys
 	access  *Access
 	o       *oauth.OAuth
+	known   *records.Records
 	url     string
 	handler http.Handler
 	clock   atomic.Int64 // added to the time, in nanoseconds

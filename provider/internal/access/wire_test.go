@@ -17,6 +17,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/oauth"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -36,8 +37,9 @@ func (h *house) wire() {
 	w := web.New(web.Options{Pages: pages, Rows: rows, Log: zerolog.Nop(), Now: h.now})
 	log := audit.New(audit.Options{Store: h.store, Sites: h.sites, Keys: h.keys, Now: h.now})
 	sessions := session.New(session.Options{Store: h.store, Keys: h.keys, Audit: log, Now: h.now})
-	h.o = oauth.New(oauth.Options{Store: h.store, Sites: h.sites, Keys: h.keys, Sessions: sessions, Audit: log, Web: w, Now: h.now})
-	h.access = New(Options{Store: h.store, Sites: h.sites, OAuth: h.o, Web: w, Now: h.now})
+	h.known = records.New(records.Options{Store: h.store, Keys: h.keys, Sealer: sealer, Audit: log, Now: h.now})
+	h.o = oauth.New(oauth.Options{Store: h.store, Sites: h.sites, Keys: h.keys, Sessions: sessions, Audit: log, Visitors: h.known, Web: w, Now: h.now})
+	h.access = New(Options{Store: h.store, Sites: h.sites, OAuth: h.o, Visitors: h.known, Web: w, Now: h.now})
 	mux := http.NewServeMux()
 	h.access.Routes(mux)
 	h.handler = w.Handler(h.sites.Handler(mux, w.PageError))

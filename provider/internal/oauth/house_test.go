@@ -16,6 +16,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	visitors "github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
 	"github.com/chatelaine-id/chatelaine/store/postgres"
@@ -39,6 +40,7 @@ type house struct {
 	sites   *site.Sites
 	keys    *keys.Keys
 	o       *OAuth
+	known   *visitors.Records
 	handler http.Handler
 	clock   atomic.Int64 // added to the time, in nanoseconds
 	cookie  string       // of alice's session
@@ -141,6 +143,11 @@ func (h *house) seed() {
 		}
 		return site.Changed(tx)
 	})
+}
+
+func sha256Of(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
 }
 
 func secretOf(client string) string { return "the-very-long-secret-of-the-client-" + client }

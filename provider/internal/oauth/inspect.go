@@ -13,6 +13,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	visitors "github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -37,22 +38,26 @@ const maxClockAhead = 60 * time.Second
 // change what it points to.
 type Token struct {
 	Claims      *AccessClaims
-	Payload     []byte        // the claims as signed
-	Client      *store.Client // who got it
-	Agent       *store.Agent  // whose it is; nil for a client's own
-	Grant       *store.Grant  // the family; nil for a client's own
-	Permissions []string      // its entitlements that the agent still has
-	IP          netip.Addr    // the session's latest browser address, looked up only where an allowlist is on
+	Payload     []byte             // the claims as signed
+	Client      *store.Client      // who got it; a visitor's is nobody's that is registered
+	Agent       *store.Agent       // whose it is; nil for a client's own
+	Grant       *store.Grant       // the family; nil for a client's own
+	Permissions []string           // its entitlements that the agent still has
+	Visitor     *visitors.Standing // of a visitor; nil for all others
+	IP          netip.Addr         // the session's latest browser address, looked up only where an allowlist is on
 }
 
 // Inspect verifies an access token and looks up, in one View, whether it is
 // alive: neither it nor its family revoked, its agent and client active and not
-// cut off after it was issued. Anything else is ErrInactive. A store that fails
+// cut off after it was issued, its visitor not banned. Anything else is ErrInactive. A store that fails
 // is an error of another kind and never an answer.
 func (o *OAuth) Inspect(ctx context.Context, s *site.Site, raw string) (Token, error) {
 	v, err := o.genuine(ctx, s, raw)
 	if err != nil {
 		return Token{}, err
+	}
+	if v.claims.SubjectType == policy.Visitor {
+		return o.liveVisitor(ctx, s, v)
 	}
 	return o.live(ctx, s, v)
 }
@@ -252,9 +257,9 @@ func has(sorted []string, x string) bool {
 }
 
 // For reports whether the token is meant for this client: it got the token, or
-// is registered for the audience.
+// is registered for the audience. A visitor's was got by no client.
 func (t Token) For(c *store.Client) bool {
-	if c.ID == t.Claims.ClientID {
+	if c.ID == t.Claims.ClientID && t.Visitor == nil {
 		return true
 	}
 	return slices.ContainsFunc(t.Claims.Audience, func(aud string) bool {
@@ -269,7 +274,7 @@ func (t Token) Request(s *site.Site, now time.Time, action string) policy.Reques
 		Now: now, Action: action,
 		Subject: policy.Subject{
 			Type: t.Claims.SubjectType, ID: t.Claims.Subject, Permissions: t.Permissions, Active: true,
-			ACR: t.Claims.ACR, AuthTime: time.Unix(t.Claims.AuthTime, 0),
+			ACR: t.Claims.ACR, Assurance: t.Claims.Assurance, AuthTime: time.Unix(t.Claims.AuthTime, 0),
 		},
 		Token:   &policy.Token{Audience: t.Claims.Audience, Expires: time.Unix(t.Claims.Expires, 0)},
 		IP:      t.IP,
@@ -277,6 +282,9 @@ func (t Token) Request(s *site.Site, now time.Time, action string) policy.Reques
 	}
 	if t.Agent != nil {
 		r.Subject.Roles = t.Agent.Roles
+	}
+	if t.Visitor != nil {
+		r.Bans, r.Known = t.Visitor.Bans, t.Visitor.Facts
 	}
 	return r
 }

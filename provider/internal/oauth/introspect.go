@@ -73,8 +73,10 @@ func (o *OAuth) introspection(r *http.Request, s *site.Site, client *store.Clien
 		return nil, &Inactive{}
 	}
 	request := t.Request(s, o.Now(), "")
-	if form.Has("agent_ip") { // the backend names the address that it sees
-		request.IP, _ = netip.ParseAddr(form.Get("agent_ip"))
+	for _, name := range []string{"agent_ip", "visitor_ip"} { // the backend names the address that it sees
+		if form.Has(name) {
+			request.IP, _ = netip.ParseAddr(form.Get(name))
+		}
 	}
 	if d := policy.Admit(request); !d.Allowed {
 		return nil, &Inactive{d.Reason}

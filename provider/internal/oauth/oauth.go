@@ -28,6 +28,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	visitors "github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -47,7 +48,8 @@ type Options struct {
 	Audit    *audit.Log
 	Sessions *session.Sessions
 	Web      *web.Web
-	Outbound *http.Client // for clients' jwks_uri; nil: none is fetched
+	Outbound *http.Client      // for clients' jwks_uri; nil: none is fetched
+	Visitors *visitors.Records // says of their tokens whether they live; nil: none does
 	// VisitorGrant answers for visitors who come with a JWT; nil: nobody does.
 	VisitorGrant VisitorGrant
 	Now          func() time.Time

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -98,7 +99,7 @@ func revocation(client *store.Client, kind, id string) audit.Event {
 
 func (o *OAuth) revokeAccess(ctx context.Context, s *site.Site, client *store.Client, raw string) error {
 	v, err := o.genuine(ctx, s, raw)
-	if errors.Is(err, ErrInactive) || err == nil && v.claims.ClientID != client.ID {
+	if errors.Is(err, ErrInactive) || err == nil && (v.claims.ClientID != client.ID || v.claims.SubjectType == policy.Visitor) {
 		return nil
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	visitors "github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -31,7 +32,8 @@ func (h *house) wire() {
 	w := web.New(web.Options{Pages: pages, Rows: rows, Log: zerolog.Nop(), Now: h.now})
 	log := audit.New(audit.Options{Store: h.store, Sites: h.sites, Keys: h.keys, Now: h.now})
 	sessions := session.New(session.Options{Store: h.store, Keys: h.keys, Audit: log, Now: h.now})
-	h.o = New(Options{Store: h.store, Sites: h.sites, Keys: h.keys, Sessions: sessions, Audit: log, Web: w, Now: h.now})
+	h.known = visitors.New(visitors.Options{Store: h.store, Keys: h.keys, Sealer: sealer, Audit: log, Now: h.now})
+	h.o = New(Options{Store: h.store, Sites: h.sites, Keys: h.keys, Sessions: sessions, Audit: log, Visitors: h.known, Web: w, Now: h.now})
 	mux := http.NewServeMux()
 	h.o.Routes(mux)
 	h.handler = w.Handler(h.sites.Handler(mux, w.PageError))
