@@ -48,7 +48,7 @@ func readDescription(t *testing.T) (d described, whole map[string]any) {
 }
 
 // protocol are the beginnings of the paths that programs ask; the others are pages.
-var protocol = []string{"/oauth/", "/access/", "/.well-known/", "/healthz", "/readyz"}
+var protocol = []string{"/oauth/", "/access/", "/visitors/", "/.well-known/", "/healthz", "/readyz"}
 
 // registered are the routes of the protocol as the source registers them: method
 // and path, or the path alone where the handler looks at the method.
