@@ -24,6 +24,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -49,6 +50,7 @@ type Options struct {
 	Rules     *password.Rules
 	Factors   *factor.Factors
 	Glass     *breakglass.Glass
+	Visitors  *records.Records
 	Sealer    *store.Sealer
 	PublicURL string
 	Now       func() time.Time
@@ -76,6 +78,9 @@ func New(o Options) *Admin {
 	}
 	if o.Glass == nil {
 		o.Glass = breakglass.New(breakglass.Options{Store: o.Store, Sites: o.Sites, Audit: o.Audit, Now: o.Now})
+	}
+	if o.Visitors == nil {
+		o.Visitors = records.New(records.Options{Store: o.Store, Keys: o.Keys, Sealer: o.Sealer, Audit: o.Audit, Now: o.Now})
 	}
 	a := &Admin{o}
 	a.Keys.Observe(a.announceWithdrawal)

@@ -326,7 +326,7 @@ func (a *Admin) applySite(ctx context.Context, f *fileSite, first *plan, hashes 
 
 // planner is a planner for one site, as things are now.
 func (a *Admin) planner(f *fileSite, have *current, prune bool, hashes map[string]string, faults *faultList, warnings *[]string) planner {
-	return planner{f, have, prune, a.InvitationLink != nil, a.Now(), hashes, faults, warnings}
+	return planner{f, have, prune, a.InvitationLink != nil, a.Now(), hashes, vault{a.Sealer, deref(f.Path)}, faults, warnings}
 }
 
 func needsHash(f *fileSite, email string) bool {
@@ -356,6 +356,12 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 	if err := putAll(tx, &store.Clients, p.clients); err != nil {
 		return err
 	}
+	if err := a.writeConnections(ctx, tx, s, p); err != nil {
+		return err
+	}
+	if err := a.writeBans(ctx, tx, p); err != nil {
+		return err
+	}
 	if err := a.writeAgents(ctx, tx, s, p); err != nil {
 		return err
 	}
@@ -363,6 +369,9 @@ func (a *Admin) write(ctx context.Context, tx store.Tx, s *site.Site, p *plan) e
 		return err
 	}
 	for _, c := range p.changes() {
+		if c.Kind == banKind { // audited where it is made
+			continue
+		}
 		if err := a.record(ctx, tx, c.action(), audit.Ref{Type: c.Kind, ID: p.idOf(c)}, c); err != nil {
 			return err
 		}

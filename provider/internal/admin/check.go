@@ -71,10 +71,13 @@ func (c checker) site(s *fileSite) {
 	unique(c, s.Departments, "department", func(d *fileDepartment) (line, string) { c.department(d); return d.At, d.Key })
 	unique(c, s.Resources, "resource", func(r *fileResource) (line, string) { c.resource(r); return r.At, r.Identifier })
 	unique(c, s.Agents, "agent", func(a *fileAgent) (line, string) { c.agent(a); return a.At, a.Email })
+	unique(c, s.Connections, "connection", func(f *fileConnection) (line, string) { c.connection(f); return f.At, f.ID })
+	unique(c, s.VisitorBans, "visitor_bans: the ban", c.ban)
 	unique(c, s.Clients, "client", func(cl *fileClient) (line, string) { c.client(cl); return cl.At, strings.ToLower(cl.ID) })
 	c.passwordPolicy(s.PasswordPolicy)
 	c.twoFactor(s.TwoFactor)
 	c.sessions(s.Sessions)
+	c.visitors(s.Visitors)
 	c.lifetimes(s.Lifetimes)
 	c.allowlist(s.IPAllowlist)
 }

@@ -128,8 +128,6 @@ func TestRulesAboutCredentialsThatCannotHoldAreRefused(t *testing.T) {
 		`password_policy: {preset: strong}`:                                             `line 3: preset: "strong" is not one of guide, nist, pci`,
 		`password_policy: {min_length_with_factor: 7}`:                                  `line 3: min_length_with_factor: 7 is not between 8`,
 		`password_policy: {refuse_breached: 1}`:                                         `line 3: refuse_breached must be true or false`,
-		`connections: [{id: corp, kind: saml}]`:                                         `line 3: connections comes with a later version; leave it out until then`,
-		`visitors: {anonymous: true}`:                                                   `line 3: visitors comes with a later version`,
 		`agents: [{email: b@c.example, totp_secret: "abc"}]`:                            `line 3: agent b@c.example: totp_secret is not the base32 text`,
 		`agents: [{email: b@c.example, totp_secret: JBSWY3DPEHPK3PXP}]`:                 `line 3: agent b@c.example: totp_secret has fewer than 128 random bits`,
 		`agents: [{email: b@c.example, totp_secret: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}]`: `line 3: agent b@c.example: totp_secret has fewer than 128 random bits`,

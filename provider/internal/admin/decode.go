@@ -117,8 +117,17 @@ func (d decoder) value(n *yaml.Node, into reflect.Value, name string) {
 		return
 	}
 	switch target := into.Addr().Interface().(type) {
-	case **unsupported:
-		d.fault(n, "%s comes with a later version; leave it out until then", name)
+	case *longText:
+		d.document(n, target, name)
+		return
+	case *instant:
+		d.instant(n, target, name)
+		return
+	case *attributeList:
+		d.attributes(n, target, name)
+		return
+	case *mappedList:
+		d.mapped(n, target, name)
 		return
 	case *secret:
 		if text, ok := d.text(n, name); ok {
@@ -193,15 +202,16 @@ func (d decoder) mapping(n *yaml.Node, into reflect.Value, name string) {
 	fields := map[string]reflect.Value{}
 	var known []string
 	for i := range into.NumField() {
+		if !into.Type().Field(i).IsExported() {
+			continue
+		}
 		if at, ok := into.Field(i).Addr().Interface().(*line); ok {
 			at.n = n.Line
 			continue
 		}
 		key, _, _ := strings.Cut(into.Type().Field(i).Tag.Get("yaml"), ",")
 		fields[key] = into.Field(i)
-		if into.Field(i).Type() != reflect.TypeFor[*unsupported]() {
-			known = append(known, key)
-		}
+		known = append(known, key)
 	}
 	seen := map[string]int{}
 	for i := 0; i < len(n.Content); i += 2 {

@@ -13,7 +13,7 @@ import (
 // Change is one record that an operation makes (+), changes (~) or removes (-).
 type Change struct {
 	Op     string  `json:"op"`
-	Kind   string  `json:"kind"` // agent, client, role, department, resource, settings or site
+	Kind   string  `json:"kind"` // agent, client, connection, ban, role, department, resource, settings or site
 	Key    string  `json:"key"`
 	Fields []Field `json:"fields,omitempty"`
 }
@@ -50,7 +50,7 @@ func orNone(text string) string {
 
 // hidden members are secret, or say nothing to a reader.
 func hidden(name string) bool {
-	return slices.Contains([]string{"created", "updated", "not_before", "password_changed", "password_self_changes", "id"}, name)
+	return slices.Contains([]string{"created", "updated", "not_before", "password_changed", "password_self_changes", "id", "in_file"}, name)
 }
 
 func secretMember(name string) bool {
@@ -180,11 +180,13 @@ func (p *plan) changes() []Change {
 	out = append(out, editChanges("role", p.roles, func(r *store.Role) string { return r.Key })...)
 	out = append(out, editChanges("department", p.departments, func(d *store.Department) string { return d.Key })...)
 	out = append(out, editChanges("client", p.clients, func(c *store.Client) string { return c.ID })...)
+	out = append(out, connectionChanges(p.connections)...)
+	out = append(out, editChanges(banKind, p.bans, banWords)...)
 	return append(out, editChanges("agent", p.agents, func(a *store.Agent) string { return a.Email })...)
 }
 
 // empty reports whether there is nothing to write.
 func (p *plan) empty() bool {
 	return !p.fresh && sameJSON(p.settings.before, p.settings.after) &&
-		len(p.roles)+len(p.departments)+len(p.clients)+len(p.agents) == 0
+		len(p.roles)+len(p.departments)+len(p.clients)+len(p.connections)+len(p.bans)+len(p.agents) == 0
 }

@@ -122,7 +122,7 @@ func (f *fileSite) fill(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
-	f.Roles, f.Departments, f.Clients = nil, nil, nil
+	f.Roles, f.Departments, f.Clients, f.Connections, f.VisitorBans = nil, nil, nil, nil, nil
 	f.fillSettings(&s)
 	for _, key := range sortedKeys(roles) {
 		f.Roles = append(f.Roles, fileRoleOf(roles[key]))
@@ -135,7 +135,7 @@ func (f *fileSite) fill(tx store.Tx) error {
 		c := clients[key]
 		f.Clients = append(f.Clients, fileClientOf(&c))
 	}
-	return nil
+	return f.fillConnections(tx)
 }
 
 func fileRoleOf(r store.Role) fileRole {
@@ -151,6 +151,7 @@ func (f *fileSite) fillSettings(s *store.Settings) {
 	f.Logo, f.Color = orNil(s.Logo), orNil(s.Color)
 	f.PasswordPolicy = filePasswordPolicyOf(&s.Password)
 	f.TwoFactor = &fileTwoFactor{RequiredRoles: s.TwoFactor.RequiredRoles, GraceDays: &s.TwoFactor.GraceDays, RememberDays: &s.TwoFactor.RememberDays}
+	f.Visitors = fileVisitorsOf(&s.Visitors)
 	f.Sessions = &fileSessions{MaxAtOnce: &s.Sessions.MaxAtOnce}
 	l := &s.Allowlist
 	f.IPAllowlist = &fileAllowlist{Enabled: &l.Enabled, Console: &l.Console, Mobile: &l.Mobile}

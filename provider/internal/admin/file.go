@@ -33,8 +33,9 @@ type fileSite struct {
 	Clients        []fileClient        `yaml:"clients,omitempty"`
 	Agents         []fileAgent         `yaml:"agents,omitempty"`
 
-	Connections *unsupported `yaml:"connections,omitempty"`
-	Visitors    *unsupported `yaml:"visitors,omitempty"`
+	Connections []fileConnection `yaml:"connections,omitempty"`
+	Visitors    *fileVisitors    `yaml:"visitors,omitempty"`
+	VisitorBans []fileBan        `yaml:"visitor_bans,omitempty"`
 }
 
 type fileRole struct {
@@ -208,10 +209,6 @@ func (v jsonValue) MarshalYAML() (any, error) {
 	err := json.Unmarshal(v.raw, &out)
 	return out, err
 }
-
-// unsupported is a block that this version cannot keep its promise about: to
-// accept it would let an operator believe in a rule that nobody enforces.
-type unsupported struct{}
 
 func deref[T any](p *T) (v T) {
 	if p != nil {

@@ -33,6 +33,8 @@ type plan struct {
 	roles       []edit[store.Role]
 	departments []edit[store.Department]
 	clients     []edit[store.Client]
+	connections []edit[store.Connection]
+	bans        []edit[store.Ban]
 	agents      []edit[store.Agent]
 	seeds       map[string][]byte // of authenticator apps, by the id of an agent that is made
 	invites     bool              // agents that it makes without a password
@@ -48,6 +50,9 @@ type current struct {
 	clients     map[string]store.Client
 	agents      map[string]store.Agent // by e-mail: those the file names, or all when pruning
 	admins      map[string]bool        // ids of the active administrators
+	connections map[string]store.Connection
+	fetched     map[string]string // entity IDs by connection, of metadata at a URL
+	bans        map[string]store.Ban
 }
 
 // planner makes a plan for one site. It reads what it is given and writes nothing.
@@ -58,6 +63,7 @@ type planner struct {
 	invites  bool // agents that are made without a password
 	now      time.Time
 	hashes   map[string]string // by e-mail: hashes of the passwords of agents to be made
+	vault    vault
 	faults   *faultList
 	warnings *[]string
 }
@@ -75,6 +81,12 @@ func loadCurrent(tx store.Tx, f *fileSite, prune bool) (*current, error) {
 		return nil, err
 	}
 	if c.clients, err = all(tx, &store.Clients); err != nil {
+		return nil, err
+	}
+	if err := c.loadConnections(tx, f, prune); err != nil {
+		return nil, err
+	}
+	if err := c.loadBans(tx, f, prune); err != nil {
 		return nil, err
 	}
 	for a, err := range store.Agents.List(tx, "role", policy.Administrators) {
@@ -127,7 +139,7 @@ func all[T any](tx store.Tx, table *store.Table[T]) (map[string]T, error) {
 func freshCurrent(f *fileSite) *current {
 	c := &current{
 		settings: site.DefaultSettings(siteName(f)), departments: map[string]store.Department{},
-		clients: map[string]store.Client{}, agents: map[string]store.Agent{}, admins: map[string]bool{},
+		clients: map[string]store.Client{}, connections: map[string]store.Connection{}, agents: map[string]store.Agent{}, admins: map[string]bool{},
 		// What these two hold is site.Create's business; the plan is made again once it has run.
 		roles: map[string]store.Role{
 			policy.Administrators: {Key: policy.Administrators, Name: "Administrators"},
@@ -153,6 +165,9 @@ func (p planner) plan() *plan {
 	p.planRoles(out)
 	p.planDepartments(out)
 	p.planClients(out)
+	p.planConnections(out)
+	p.checkVisitors(out)
+	p.planBans(out)
 	p.planAgents(out)
 	p.checkAgents(out)
 	return out
@@ -191,6 +206,7 @@ func (p planner) planSettings(out *plan) {
 		}
 	}
 	p.planLifetimes(&after)
+	p.planVisitors(&after)
 	p.planResources(&after)
 	out.settings = edit[store.Settings]{f.At, &before, &after}
 }
@@ -312,6 +328,8 @@ func sameJSON(a, b any) bool {
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
 }
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 func (p planner) planDepartments(out *plan) {
 	named := map[string]bool{}

@@ -85,6 +85,8 @@ func keyOf(rec any) string {
 		return r.Key
 	case *store.Client:
 		return r.ID
+	case *store.Connection:
+		return r.ID
 	case *store.Agent:
 		return r.Email
 	}

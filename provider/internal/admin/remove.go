@@ -52,6 +52,9 @@ func (a *Admin) forgetAgent(ctx context.Context, tx store.Tx, s *site.Site, agen
 	if err := deleteBy(tx, &store.Consents, "agent", agent.ID, 0); err != nil {
 		return fmt.Errorf("forget an agent's consents: %w", err)
 	}
+	if err := deleteBy(tx, &store.Links, "agent", agent.ID, 0); err != nil {
+		return fmt.Errorf("forget an agent's links: %w", err)
+	}
 	return store.AllAttempts.Delete(tx, store.AccountAttempts(agent.Email))
 }
 

@@ -1,0 +1,281 @@
+package admin
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"html"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+// vault seals secrets of a site's connections, and opens them to compare.
+type vault struct {
+	sealer *store.Sealer
+	path   string
+}
+
+// seal keeps what is stored if it opens to the same text, so that a second run
+// finds nothing to change.
+func (v vault) seal(connection string, stored []byte, text secret) ([]byte, error) {
+	if len(stored) > 0 && subtle.ConstantTimeCompare(v.open(connection, stored), []byte(text.reveal())) == 1 {
+		return stored, nil
+	}
+	return v.sealer.Seal(v.path, store.Connections.Kind, connection, []byte(text.reveal()))
+}
+
+// open is nil for what cannot be opened any more.
+func (v vault) open(connection string, sealed []byte) []byte {
+	plain, err := v.sealer.Open(v.path, store.Connections.Kind, connection, sealed)
+	if err != nil {
+		return nil
+	}
+	return plain
+}
+
+func (p planner) planConnections(out *plan) {
+	named := map[string]bool{}
+	for i := range p.file.Connections {
+		f := &p.file.Connections[i]
+		named[f.ID] = true
+		before, ok := p.have.connections[f.ID]
+		if after, whole := p.connectionAfter(f, before, ok); whole {
+			out.connections = appendEdit(out.connections, f.At, before, ok, after)
+		}
+	}
+	if p.prune && p.file.Connections != nil {
+		out.connections = append(out.connections, dropped(p.have.connections, named)...)
+	}
+	p.checkConnections(out)
+}
+
+// connectionAfter is the connection as it would stand; false if the file does not
+// say enough to make it.
+func (p planner) connectionAfter(f *fileConnection, before store.Connection, had bool) (store.Connection, bool) {
+	after := before
+	if !had {
+		after = store.Connection{ID: f.ID, Kind: deref(f.Kind), For: deref(f.For), Name: f.ID, Created: p.now, Updated: p.now, Changed: p.now}
+		if after.Kind == "" || after.For == "" {
+			p.faults.add(f.At, "connection %s is new: it needs kind (saml, jwt or oidc) and for (agents or visitors)", f.ID)
+			return after, false
+		}
+	}
+	if f.Kind != nil && *f.Kind != after.Kind || f.For != nil && *f.For != after.For {
+		p.faults.add(f.At, "connection %s is of kind %s and for %s, which cannot be changed, since accounts are linked to it; make another of another id", f.ID, after.Kind, after.For)
+		return after, false
+	}
+	if f.Kind == nil || f.For == nil {
+		for _, wrong := range misplaced(f, after.Kind, after.For) {
+			p.faults.add(f.At, "connection %s: %s", f.ID, wrong)
+		}
+	}
+	f.onto(&after)
+	p.ontoKind(f, &before, &after)
+	if had && !sameJSON(rehearsable(before), rehearsable(after)) {
+		after.Changed = p.now
+	}
+	if had && !sameJSON(before, after) {
+		after.Updated = p.now
+	}
+	return after, true
+}
+
+// rehearsable is what a rehearsal covers of a connection: all but its name and
+// whether it is used, offered first or enforced.
+func rehearsable(c store.Connection) store.Connection {
+	c.Name, c.Disabled, c.Default, c.Enforce, c.RehearsedBy = "", false, false, false, ""
+	c.Created, c.Updated, c.Changed, c.Rehearsed = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	return c
+}
+
+// onto changes what the file names of what every kind has.
+func (f *fileConnection) onto(c *store.Connection) {
+	set(&c.Name, f.Name)
+	set(&c.Disabled, f.Disabled)
+	set(&c.Default, f.Default)
+	set(&c.Create, f.Create)
+	set(&c.Enforce, f.Enforce)
+	set(&c.IdPInitiated, f.IdPInitiated)
+	set(&c.TrustSecondFactor, f.TrustSecondFactor)
+	set(&c.SkewSeconds, f.SkewSeconds)
+	replace(&c.Domains, f.Domains)
+	if f.Attributes != nil {
+		c.Attributes = nil
+		for _, a := range f.Attributes {
+			c.Attributes = append(c.Attributes, store.Attribute{Field: a.field, From: a.From, Constant: deref(a.Constant), Type: deref(a.Type)})
+		}
+	}
+	for _, m := range []struct {
+		to   *[]store.Mapped
+		from mappedList
+	}{{&c.RoleMap, f.RoleMap}, {&c.DepartmentMap, f.DepartmentMap}} {
+		if m.from == nil {
+			continue
+		}
+		*m.to = nil
+		for _, v := range m.from {
+			*m.to = append(*m.to, store.Mapped{Value: v.value, To: v.to})
+		}
+	}
+}
+
+// replace changes a list if the file gives one; an empty one is as none.
+func replace[T any](to *[]T, given []T) {
+	if given == nil {
+		return
+	}
+	if *to = given; len(given) == 0 {
+		*to = nil
+	}
+}
+
+// ontoKind changes what only the connection's own kind has.
+func (p planner) ontoKind(f *fileConnection, before, after *store.Connection) {
+	switch after.Kind {
+	case store.ConnectionSAML:
+		after.SAML = copyOf(before.SAML)
+		f.ontoSAML(after.SAML)
+	case store.ConnectionJWT:
+		after.JWT = copyOf(before.JWT)
+		p.ontoJWT(f, before, after)
+	case store.ConnectionOIDC:
+		after.OIDC = copyOf(before.OIDC)
+		p.ontoOIDC(f, after)
+	}
+}
+
+func copyOf[T any](p *T) *T {
+	v := deref(p)
+	return &v
+}
+
+// ontoSAML takes one of the three ways to name a provider in place of another.
+func (f *fileConnection) ontoSAML(c *store.SAMLConnection) {
+	byURL, byXML, byHand := deref(f.MetadataURL) != "", deref(f.MetadataXML) != "", deref(f.SSOURL) != ""
+	if byURL || byXML || byHand {
+		if !byURL {
+			c.MetadataURL = ""
+		}
+		if !byXML {
+			c.MetadataXML = ""
+		}
+		if !byHand {
+			c.SSOURL, c.SSOBinding, c.SLOURL, c.Certificates = "", "", "", nil
+		}
+	}
+	set(&c.MetadataURL, f.MetadataURL)
+	if f.MetadataXML != nil {
+		c.MetadataXML = string(*f.MetadataXML)
+	}
+	set(&c.EntityID, f.EntityID)
+	set(&c.SSOURL, f.SSOURL)
+	set(&c.SSOBinding, f.SSOBinding)
+	set(&c.SLOURL, f.SLOURL)
+	set(&c.SignRequests, f.SignRequests)
+	set(&c.RequireEncryption, f.RequireEncryption)
+	set(&c.ForceAuthn, f.ForceAuthn)
+	set(&c.NameIDFormat, f.NameIDFormat)
+	set(&c.Subject, f.Subject)
+	replace(&c.MetadataCertificates, f.MetadataCertificates)
+	replace(&c.Certificates, f.Certificates)
+	replace(&c.AuthnContexts, f.AuthnContexts)
+}
+
+func (p planner) ontoJWT(f *fileConnection, before, after *store.Connection) {
+	c := after.JWT
+	set(&c.LoginURL, f.LoginURL)
+	set(&c.LogoutURL, f.LogoutURL)
+	set(&c.Issuer, f.Issuer)
+	set(&c.Dialect, f.Dialect)
+	set(&c.AllowGet, f.AllowGet)
+	set(&c.JWKSURL, f.JWKSURL)
+	set(&c.Required, f.Required)
+	set(&c.UserHash, f.UserHash)
+	if f.Keys == nil {
+		return
+	}
+	c.Keys = nil
+	for _, k := range f.Keys {
+		var stored store.VerificationKey
+		if before.JWT != nil {
+			if i := slices.IndexFunc(before.JWT.Keys, func(s store.VerificationKey) bool { return s.KID == k.KID }); i >= 0 {
+				stored = before.JWT.Keys[i]
+			}
+		}
+		key := store.VerificationKey{KID: k.KID, Alg: deref(k.Alg)}
+		var err error
+		switch {
+		case k.Secret.given():
+			key.Secret, err = p.vault.seal(f.ID, stored.Secret, k.Secret)
+		case k.PublicKey != nil:
+			key.PublicKey = *k.PublicKey
+		case len(stored.Secret) > 0 || stored.PublicKey != "":
+			key.Secret, key.PublicKey = stored.Secret, stored.PublicKey
+			if k.Alg == nil {
+				key.Alg = stored.Alg
+			}
+		default:
+			p.faults.add(k.At, "connection %s: key %q is new and needs a secret or a public_key (an export holds no secrets)", f.ID, k.KID)
+		}
+		if err != nil {
+			p.faults.add(k.At, "connection %s: key %q: %v", f.ID, k.KID, err)
+		}
+		c.Keys = append(c.Keys, key)
+	}
+}
+
+func (p planner) ontoOIDC(f *fileConnection, after *store.Connection) {
+	c := after.OIDC
+	set(&c.Issuer, f.Issuer)
+	set(&c.ClientID, f.ClientID)
+	set(&c.AuthMethod, f.AuthMethod)
+	set(&c.Prompt, f.Prompt)
+	set(&c.AssumeVerified, f.AssumeVerified)
+	replace(&c.Scopes, f.Scopes)
+	replace(&c.ACRValues, f.ACRValues)
+	if f.ClientSecret.given() {
+		sealed, err := p.vault.seal(f.ID, c.ClientSecret, f.ClientSecret)
+		if err != nil {
+			p.faults.add(f.At, "connection %s: client_secret: %v", f.ID, err)
+		}
+		c.ClientSecret = sealed
+	}
+	if len(c.ClientSecret) == 0 {
+		*p.warnings = append(*p.warnings, fmt.Sprintf("connection %s has no client_secret: it signs in as a public client, which few providers take", f.ID))
+	}
+}
+
+var entityPattern = regexp.MustCompile(`<(?:[\w.-]+:)?EntityDescriptor\b[^>]*\bentityID\s*=\s*["']([^"']+)["']`)
+
+// entityIDOf is the first entity that a metadata document speaks of, without
+// judging it; empty if there is none.
+func entityIDOf(document string) string {
+	found := entityPattern.FindStringSubmatch(document)
+	if found == nil {
+		return ""
+	}
+	return html.UnescapeString(strings.TrimSpace(found[1]))
+}
+
+// namedBy is what provider a connection speaks with, so that no two are the same;
+// empty where it is not known.
+func (p planner) namedBy(c *store.Connection) string {
+	switch {
+	case c.OIDC != nil:
+		return "issuer " + c.OIDC.Issuer + " and client_id " + c.OIDC.ClientID
+	case c.SAML == nil:
+		return ""
+	case c.SAML.EntityID != "":
+		return "entity_id " + c.SAML.EntityID
+	case c.SAML.MetadataXML != "":
+		return "entity_id " + entityIDOf(c.SAML.MetadataXML)
+	case p.have.fetched[c.ID] != "":
+		return "entity_id " + p.have.fetched[c.ID]
+	case c.SAML.MetadataURL != "":
+		return "metadata_url " + c.SAML.MetadataURL
+	}
+	return ""
+}
