@@ -39,6 +39,7 @@ func (c *Client) readClaims(payload []byte) (*Token, error) {
 		AllowedNetworks: r.networks(), NetworksRemote: r.text("allowed_networks_check") != "",
 	}
 	t.issuedMS = r.issued(t.IssuedAt)
+	t.visitor = r.visitor(t)
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrClaims, r.err)
 	}

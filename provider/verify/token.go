@@ -42,6 +42,7 @@ type Token struct {
 
 	issuedMS int64  // milliseconds since 1970
 	signed   string // header and payload as they were signed
+	visitor  *Visitor
 	client   *Client
 	cleanAt  atomic.Uint64 // the generation of revocations in which none named it
 	revoked  atomic.Pointer[string]
