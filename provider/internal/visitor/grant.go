@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -28,7 +29,7 @@ func (x *Visitors) Grant(w http.ResponseWriter, r *http.Request, form url.Values
 		return web.ErrTooLarge
 	}
 	a, err := x.granted(r.Context(), q)
-	return x.reply(w, a, err)
+	return x.reply(w, s, a, err)
 }
 
 func (x *Visitors) granted(ctx context.Context, q *starting) (*answer, error) {
@@ -78,10 +79,11 @@ func (x *Visitors) enterRequest(w http.ResponseWriter, r *http.Request, s *site.
 	return q, err
 }
 
-// reply writes the answer, or a Refusal.
-func (x *Visitors) reply(w http.ResponseWriter, a *answer, err error) error {
+// reply writes the answer, or a Refusal, which is counted by its reason.
+func (x *Visitors) reply(w http.ResponseWriter, s *site.Site, a *answer, err error) error {
 	var no *Refusal
 	if errors.As(err, &no) {
+		x.Audit.Count(s.Path, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Reason: no.Reason})
 		return refuse(w, no)
 	}
 	if err != nil {

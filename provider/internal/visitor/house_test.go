@@ -86,8 +86,17 @@ func newHouse(t testing.TB, on storetest.Engine) *house {
 	settings.Resources = []store.Resource{{Identifier: backend, AccessTokenFormat: "jwt", SigningAlg: "ES256"}, {Identifier: "https://files.example", SigningAlg: "EdDSA"}}
 	settings.Visitors = store.VisitorRules{Anonymous: true, SignIn: store.SignInOptional, Origins: []string{shop}}
 	h.ok(site.Create(t.Context(), h.engine, "", "", settings, h.now()))
+	h.on(h.engine)
+	h.ok(h.keys.Ensure(t.Context(), "", keys.EdDSA))
+	return h
+}
+
+// on serves what that store holds.
+func (h *house) on(engine store.Engine) {
+	h.t.Helper()
+	h.engine = engine
 	var err error
-	h.sites, err = site.New(site.Options{Store: h.engine, PublicURL: testIssuer, MaxAge: time.Hour, Now: h.now})
+	h.sites, err = site.New(site.Options{Store: engine, PublicURL: testIssuer, MaxAge: time.Hour, Now: h.now})
 	h.ok(err)
 	h.store = h.sites.Store()
 	h.sealer, err = store.NewSealer([]byte(strings.Repeat("k", 32)))
@@ -97,8 +106,6 @@ func newHouse(t testing.TB, on storetest.Engine) *house {
 	h.ok(err)
 	surroundings := web.New(web.Options{Pages: pages, Rows: append(Errors, web.Errors...), Log: zerolog.Nop(), Now: h.now})
 	h.wire(surroundings)
-	h.ok(h.keys.Ensure(t.Context(), "", keys.EdDSA))
-	return h
 }
 
 func (h *house) wire(surroundings *web.Web) {

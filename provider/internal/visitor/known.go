@@ -38,13 +38,12 @@ const (
 var errStale = web.Public(ErrGrant, "the renewal token was used before, or the visitor has been signed out")
 
 // banned refuses whom a ban is on.
-func (x *Visitors) banned(ctx context.Context, q *starting, facts policy.BanFacts) error {
+func (x *Visitors) banned(q *starting, facts policy.BanFacts) error {
 	facts.IP = q.ip
 	d := q.bans.Judge(facts, q.now)
 	if d.Allowed {
 		return nil
 	}
-	x.Audit.Count(q.site.Path, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Reason: d.Reason})
 	return &Refusal{Reason: d.Reason, Until: d.Until}
 }
 
@@ -53,7 +52,8 @@ func (x *Visitors) banned(ctx context.Context, q *starting, facts policy.BanFact
 func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*answer, error) {
 	var person *records.Person
 	var refused error
-	err := x.Store.Update(ctx, q.site.Path, func(tx store.Tx) error {
+	out := *v
+	err := x.Store.Update(ctx, q.site.Path, func(tx store.Tx) error { // it may be run again
 		refused = nil
 		rec, i, err := x.session(tx, q.site, v)
 		if err != nil {
@@ -66,7 +66,7 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 		if err != nil {
 			return err
 		}
-		if err := x.banned(ctx, q, facts); err != nil {
+		if err := x.banned(q, facts); err != nil {
 			return err
 		}
 		next, err := rotated(&rec.Sessions[i], v, q.now)
@@ -74,14 +74,14 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 			refused = err
 			return x.end(ctx, tx, &rec, i, reasonReused)
 		}
-		v.Visitor, v.Generation = rec.ID, next
+		out.Visitor, out.Generation = rec.ID, next
 		rec.Seen = q.now
 		return store.Visitors.Put(tx, &rec)
 	})
 	if err = errors.Join(err, refused); err != nil {
 		return nil, err
 	}
-	return x.give(ctx, q, v, personOf(person))
+	return x.give(ctx, q, &out, personOf(person))
 }
 
 // session finds the visitor's record and the session that the renewal token is of.

@@ -101,7 +101,7 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 	if r.before != nil {
 		facts.VisitorIDs = append(facts.VisitorIDs, r.before.Visitor)
 	}
-	if err := x.banned(ctx, r.starting, facts); err != nil {
+	if err := x.banned(r.starting, facts); err != nil {
 		return err
 	}
 	if r.upstream, err = x.Records.Upstream(r.tx, r.ev.subject.Connection, r.ev.upstream); err != nil || r.ev.jti == "" {

@@ -50,7 +50,7 @@ func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
 		return web.Public(ErrTarget, "the site has no such resource")
 	}
 	a, err := x.begin(r.Context(), q)
-	return x.reply(w, a, err)
+	return x.reply(w, s, a, err)
 }
 
 // refuse tells the widget why, so that it can hide itself or have its visitor sign in.
@@ -88,7 +88,7 @@ func (x *Visitors) begin(ctx context.Context, q *starting) (*answer, error) {
 
 // anonymous begins with a visitor of whom nothing is known. Nothing is stored.
 func (x *Visitors) anonymous(ctx context.Context, q *starting) (*answer, error) {
-	if err := x.banned(ctx, q, policy.BanFacts{}); err != nil {
+	if err := x.banned(q, policy.BanFacts{}); err != nil {
 		return nil, err
 	}
 	if !mayBeAnonymous(q.site) {
@@ -126,7 +126,7 @@ func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
 	if v.Assurance != Anonymous {
 		return x.renewKnown(ctx, q, v)
 	}
-	if err := x.banned(ctx, q, policy.BanFacts{VisitorIDs: []string{v.Visitor}}); err != nil {
+	if err := x.banned(q, policy.BanFacts{VisitorIDs: []string{v.Visitor}}); err != nil {
 		return nil, err
 	}
 	if !mayBeAnonymous(q.site) {
@@ -143,6 +143,9 @@ func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
 func (x *Visitors) stillAnonymous(ctx context.Context, s *site.Site, id string) error {
 	return x.Store.View(ctx, s.Path, func(tx store.Tx) error {
 		gone, err := store.Visitors.Has(tx, id)
+		if err == nil && !gone {
+			gone, err = store.AllSpent.Has(tx, goneKey(id))
+		}
 		if err == nil && gone {
 			err = errStale
 		}

@@ -64,8 +64,11 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 		return err
 	}
 	aliases, err := x.Records.Aliases(r.tx, r.rec.ID)
-	if err != nil || len(aliases) >= maxAliases {
+	if err != nil {
 		return err
+	}
+	if len(aliases) >= maxAliases { // it ends, and is nobody's name
+		return store.AllSpent.Put(r.tx, &store.Spent{Key: goneKey(r.before.Visitor), Expires: r.now.Add(renewalLife)})
 	}
 	if err := store.Visitors.Put(r.tx, &store.Visitor{ID: r.before.Visitor, Alias: r.rec.ID, Created: r.now, Seen: r.now}); err != nil {
 		return err
@@ -75,6 +78,9 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 		Changes: []audit.Change{{Field: "alias", New: r.before.Visitor}},
 	})
 }
+
+// goneKey names an anonymous visitor who is none any more among the spent things.
+func goneKey(id string) string { return "visitor:" + id }
 
 // merge makes one of two visitors who are known: the older, with what both are to
 // their connections. Sessions in other browsers go on as the one that is left.
