@@ -4,21 +4,23 @@ import (
 	"go/ast"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-const siteFileCode = "../provider/internal/admin/file.go"
+// siteFileCode is where the structs of the site file stand.
+func siteFileCode() []string {
+	return []string{"../provider/internal/admin/file.go", "../provider/internal/admin/fileconnection.go"}
+}
 
 // siteFields are the fields of the site file by struct: yaml name → what the
-// document calls its type ("unsupported" for those that are refused).
+// document calls its type.
 func siteFields(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	structs := map[string]map[string]string{}
-	ast.Inspect(parse(t, siteFileCode), func(n ast.Node) bool {
+	read := func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
 		if !ok {
 			return true
@@ -42,7 +44,10 @@ func siteFields(t *testing.T) map[string]map[string]string {
 			structs[spec.Name.Name][name] = typeWords(field.Type)
 		}
 		return true
-	})
+	}
+	for _, file := range siteFileCode() {
+		ast.Inspect(parse(t, file), read)
+	}
 	delete(structs, "siteFile")
 	return structs
 }
@@ -58,14 +63,12 @@ func typeWords(e ast.Expr) string {
 		return "list"
 	}
 	switch name := lastName(e); name {
-	case "string", "secret":
+	case "string", "secret", "longText", "instant":
 		return "text"
 	case "bool":
 		return "yes or no"
 	case "int":
 		return "number"
-	case "unsupported":
-		return name
 	}
 	return "mapping"
 }
@@ -90,10 +93,6 @@ func TestTheSiteFileIsDocumentedFieldByField(t *testing.T) {
 		}
 		for _, field := range slices.Sorted(maps.Keys(fields)) {
 			switch got, want := documented[field], fields[field]; {
-			case want == "unsupported":
-				if !regexp.MustCompile("(?s)<!-- unsupported -->\n[^#]*`" + field + "`").MatchString(text) {
-					t.Errorf("site-file.md does not say that %s of %s is refused", field, name)
-				}
 			case got == "":
 				t.Errorf("site-file.md does not describe %s of %s", field, name)
 			case got != want:
