@@ -86,5 +86,10 @@ func (x *Visitors) signed(ctx context.Context, q *starting) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.recognise(ctx, q, func(store.Tx) (*evidence, error) { return ev, nil })
+	a, err := x.recognise(ctx, q, func(store.Tx) (*evidence, error) { return ev, nil })
+	var no *Refusal
+	if errors.As(err, &no) && no.Unproven {
+		x.trace(ctx, q.site, q.site.Connection(ev.subject.Connection), nil, no)
+	}
+	return a, err
 }

@@ -45,38 +45,47 @@ func (x *Visitors) identity(ctx context.Context, s *site.Site, raw, connection s
 	if err != nil {
 		return nil, err
 	}
+	ev, checks, err := x.verified(ctx, s, conn, raw, now)
+	var no *Refusal
+	if errors.As(err, &no) {
+		x.trace(ctx, s, conn, checks, no)
+	}
+	return ev, err
+}
+
+func (x *Visitors) verified(ctx context.Context, s *site.Site, conn *store.Connection, raw string, now time.Time) (*evidence, []jwt.Check, error) {
 	set, err := x.Keysets.Keys(ctx, s.Path, conn, jwt.KeyID(raw))
 	if err != nil {
-		web.Log(ctx).Warn().Err(err).Str("connection", conn.ID).Msg("a visitor's token cannot be judged")
-		return nil, unproven("provider_unavailable", "the connection's keys cannot be had")
+		check := jwt.Check{Name: "keys", Expected: "at least one key", Got: err.Error()}
+		return nil, []jwt.Check{check}, unproven("provider_unavailable", "the connection's keys cannot be had")
 	}
 	restored, err := x.restored(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	claims, _, err := jwt.Verify(raw, jwt.Expect{
+	claims, checks, err := jwt.Verify(raw, jwt.Expect{
 		Use: jwt.Visitor, Dialect: conn.JWT.Dialect, Audience: s.URL("/federation/" + url.PathEscape(conn.ID)), Issuer: conn.JWT.Issuer, Keys: set,
 		Now: now, Skew: time.Duration(conn.SkewSeconds) * time.Second, NotBefore: restored,
 	})
 	var no *jwt.Refused
 	if errors.As(err, &no) {
-		return nil, unproven(no.Code, "the visitor JWT does not hold: "+no.Check.Name)
+		return nil, checks, unproven(no.Code, "the visitor JWT does not hold: "+no.Check.Name)
 	}
 	if err != nil {
-		return nil, err
+		return nil, checks, err
 	}
 	fields, err := fieldsOf(conn, &claims)
 	if err != nil {
-		return nil, err
+		return nil, checks, err
 	}
 	ev := &evidence{
 		subject: records.Subject{Connection: conn.ID, Subject: "sub:" + claims.Subject}, fields: fields, assurance: Signed,
 		authTime: now, jti: claims.ID, until: claims.Until,
 	}
 	if len(ev.subject.Subject) > maxSubject {
-		return nil, unproven(jwt.CodeInvalid, "the subject is too long")
+		return nil, checks, unproven(jwt.CodeInvalid, "the subject is too long")
 	}
-	return ev, nil
+	return ev, checks, nil
 }
 
 // restored is when the site last came back from a backup: what was used before may

@@ -130,6 +130,22 @@ func TestAVisitorJWTThatDoesNotHoldIsRefusedByItsReason(t *testing.T) {
 	} {
 		h.start(map[string]any{"identity": raw}).want(t, http.StatusBadRequest, "invalid_grant", reason)
 	}
+	traces := 0
+	h.ok(h.store.View(t.Context(), "", func(tx store.Tx) error {
+		for rec, err := range store.Traces.List(tx, "connection", "shop") {
+			h.ok(err)
+			plain, err := h.sealer.Open("", store.Traces.Kind, rec.ID, rec.Sealed)
+			var trace store.TraceRecord
+			if err != nil || json.Unmarshal(plain, &trace) != nil || len(trace.Checks) == 0 {
+				t.Errorf("trace %s: %s %v", rec.ID, plain, err)
+			}
+			traces++
+		}
+		return nil
+	}))
+	if traces != 3 {
+		t.Errorf("%d traces", traces)
+	}
 	h.start(map[string]any{"identity": h.jwt("agents", "u1", nil)}).want(t, http.StatusBadRequest, "invalid_grant", "connection_unknown")
 	h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "connection": "other"}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
 	h.change(func(s *store.Settings) { s.Visitors.SignIn = store.SignInOff })

@@ -68,7 +68,8 @@ type Options struct {
 // Visitors answers for one house.
 type Visitors struct {
 	Options
-	rates rates
+	rates  rates
+	traces allowance
 }
 
 // New returns a Visitors.
