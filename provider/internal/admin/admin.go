@@ -63,6 +63,9 @@ type Options struct {
 	// Notice tells an agent by mail what an operator has done, in the transaction;
 	// kind is one of templates.Notice…. Nil: no mail is sent.
 	Notice func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, kind string) error
+	// CheckConnection looks at a connection's configuration, asks what it names, and
+	// signs nobody in. Nil: it is not available.
+	CheckConnection func(ctx context.Context, path, id string) ([]store.Check, error)
 }
 
 // Admin does what operators ask.
@@ -109,6 +112,18 @@ func (a *Admin) operations() map[string]operation {
 		"break-glass/lift":      takes(a.breakGlassLift),
 		"break-glass/end":       takes(a.breakGlassEnd),
 		"break-glass/codes":     takes(a.breakGlassCodes),
+		"agents/unlink":         takes(a.unlinkAgent),
+		"connections/list":      takes(a.listConnections),
+		"connections/show":      takes(a.showConnection),
+		"connections/check":     takes(a.checkConnection),
+		"connections/trace":     takes(a.traceConnection),
+		"connections/rehearse":  takes(a.rehearseConnection),
+		"connections/links":     takes(a.listLinks),
+		"visitors/ban":          takes(a.banVisitors),
+		"visitors/unban":        takes(a.unbanVisitors),
+		"visitors/bans":         takes(a.listBans),
+		"visitors/show":         takes(a.showVisitor),
+		"visitors/erase":        takes(a.eraseVisitor),
 		"clients/list":          takes(a.listClients),
 		"clients/show":          takes(a.showClient),
 		"clients/add":           takes(a.addClient),

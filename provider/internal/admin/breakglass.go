@@ -96,7 +96,9 @@ func isOn(s *site.Site, control string) bool {
 	case store.ControlAllowlist:
 		return s.Settings.Allowlist.Enabled
 	case store.ControlSingleSignOn:
-		return false // no site of this version can demand it
+		return slices.ContainsFunc(s.AgentConnections(), func(c *store.Connection) bool {
+			return slices.ContainsFunc(c.Domains, func(d string) bool { return c.Enforces(d, s.Settings.Domains) })
+		})
 	}
 	return true // an agent's own second factor is asked for, whatever the roles say
 }

@@ -1,0 +1,192 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
+)
+
+type banInput struct {
+	Site        string    `json:"site"`
+	Visitor     string    `json:"visitor"`
+	ExternalID  string    `json:"external_id"`
+	Email       string    `json:"email"`
+	EmailDomain string    `json:"email_domain"`
+	Network     string    `json:"network"` // an address or a CIDR
+	Reason      string    `json:"reason"`
+	Until       time.Time `json:"until"`
+	DryRun      bool      `json:"dry_run"`
+}
+
+// banInfo is a ban, and whom it would hit.
+type banInfo struct {
+	store.Ban
+	Known   int      `json:"known_visitors"`    // of those with a record
+	More    bool     `json:"more,omitempty"`    // there are more than Known
+	Warning string   `json:"warning,omitempty"` // it is wider than is usually meant
+	IDs     []string `json:"known_visitor_ids,omitempty"`
+	DryRun  bool     `json:"dry_run,omitempty"`
+}
+
+// banVisitors keeps visitors away. A dry run only says whom.
+func (a *Admin) banVisitors(ctx context.Context, in banInput, _ *call) (any, error) {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	b := store.Ban{
+		VisitorID: in.Visitor, ExternalID: in.ExternalID, Email: in.Email, EmailDomain: in.EmailDomain, Network: in.Network, Reason: in.Reason, Until: in.Until,
+	}
+	out := banInfo{DryRun: in.DryRun}
+	if b.Email != "" {
+		if b.Email, err = web.CanonicalEmail(b.Email); err != nil {
+			return nil, usage("%q is not an e-mail address", in.Email)
+		}
+	}
+	if b.EmailDomain != "" {
+		if b.EmailDomain, err = web.CanonicalHost(b.EmailDomain); err != nil {
+			return nil, usage("%q is not a domain", in.EmailDomain)
+		}
+	}
+	if addr, err := netip.ParseAddr(b.Network); err == nil && addr.Zone() == "" {
+		b.Network = web.Network(addr).String()
+	}
+	if _, err := policy.CompileBans([]policy.Ban{records.Policy(&b)}); err != nil {
+		var fault *policy.BanError
+		if errors.As(err, &fault) {
+			return nil, usage("%v", fault.Err)
+		}
+		return nil, usage("%v", err)
+	}
+	out.Warning = policy.Wide(records.Policy(&b))
+	ids, all, err := a.Visitors.Preview(ctx, in.Site, b)
+	if err != nil {
+		return nil, err
+	}
+	out.Known, out.More, out.IDs, out.Ban = len(ids), !all, ids, b
+	if in.DryRun {
+		return out, nil
+	}
+	out.Ban, err = a.Visitors.Ban(ctx, s, b, operator(ctx))
+	if text := web.PublicText(err); text != "" {
+		return nil, usage("%s", text)
+	}
+	return out, err
+}
+
+type banIDInput struct {
+	Site string `json:"site"`
+	ID   string `json:"ban"`
+}
+
+func (a *Admin) unbanVisitors(ctx context.Context, in banIDInput, _ *call) (any, error) {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	var b store.Ban
+	err = a.Store.View(ctx, in.Site, func(tx store.Tx) error {
+		b, err = store.Bans.Get(tx, in.ID)
+		return err
+	})
+	if err == nil {
+		err = a.Visitors.Unban(ctx, s, in.ID, operator(ctx))
+	}
+	if isNotFound(err) {
+		return nil, notFound("ban", in.ID)
+	}
+	return b, err
+}
+
+type listBansInput struct {
+	Site  string `json:"site"`
+	After string `json:"after"`
+	Limit int    `json:"limit"`
+}
+
+func (a *Admin) listBans(ctx context.Context, in listBansInput, _ *call) (any, error) {
+	if _, err := a.site(ctx, in.Site); err != nil {
+		return nil, err
+	}
+	if in.Limit < 1 || in.Limit > maxPage {
+		return nil, usage("limit is 1 to %d", maxPage)
+	}
+	var out struct {
+		Bans []store.Ban `json:"bans"`
+		Next string      `json:"next,omitempty"`
+	}
+	err := a.Store.View(ctx, in.Site, func(tx store.Tx) error {
+		out.Bans, out.Next = []store.Ban{}, ""
+		for rec, err := range store.Bans.All(tx, in.After) {
+			if err != nil {
+				return err
+			}
+			if !rec.Until.IsZero() && !a.Now().Before(rec.Until) {
+				continue
+			}
+			if len(out.Bans) == in.Limit {
+				out.Next = out.Bans[in.Limit-1].ID
+				return nil
+			}
+			out.Bans = append(out.Bans, rec)
+		}
+		return nil
+	})
+	return out, err
+}
+
+type visitorInput struct {
+	Site string `json:"site"`
+	ID   string `json:"visitor"`
+}
+
+func (a *Admin) showVisitor(ctx context.Context, in visitorInput, _ *call) (any, error) {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := a.Visitors.Show(ctx, s, in.ID)
+	if isNotFound(err) {
+		return nil, noVisitor(in.ID)
+	}
+	return shown, err
+}
+
+func noVisitor(id string) error {
+	return notFound("visitor", id+" of whom anything is kept (nothing is of anonymous ones)")
+}
+
+// eraseVisitor forgets a visitor for good.
+func (a *Admin) eraseVisitor(ctx context.Context, in visitorInput, _ *call) (any, error) {
+	s, err := a.site(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	err = a.erase(ctx, func() error { return a.Visitors.Erase(ctx, s, in.ID, operator(ctx)) })
+	if isNotFound(err) {
+		return nil, noVisitor(in.ID)
+	}
+	return struct{}{}, err
+}
+
+// erase waits for the audit log to be sealed, which is a second's matter.
+func (a *Admin) erase(ctx context.Context, do func() error) error {
+	const tries, pause = 10, 500 * time.Millisecond
+	for i := 0; ; i++ {
+		err := do()
+		if !errors.Is(err, records.ErrNotSealed) || i == tries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
