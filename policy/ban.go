@@ -137,3 +137,7 @@ func outlasts(a, b Ban) bool {
 	}
 	return a.Until.IsZero() || !b.Until.IsZero() && a.Until.After(b.Until)
 }
+
+// BanNetwork reads the network of a ban: an address or a CIDR, masked and unmapped, of
+// IPv6 no narrower than its /64.
+func BanNetwork(text string) (netip.Prefix, error) { return banNetwork(text) }
