@@ -143,3 +143,16 @@ func TestAVisitorIsForgottenAndTheAuditLogStaysWhole(t *testing.T) {
 		}
 	})
 }
+
+func TestABannedAddressIsBannedAsTyped(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	before := h.start(map[string]any{"email": "spam+7@mail.example"})
+	h.ban(store.Ban{Email: "spam@mail.example"})
+	for _, body := range []map[string]any{{"email": "SPAM+8@mail.example"}, {"renew": before.text("renew")}} {
+		h.start(body).want(t, http.StatusForbidden, "access_denied", "visitor_banned")
+	}
+	if a := h.start(map[string]any{"email": "else@mail.example"}); a.Code != http.StatusOK {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+}

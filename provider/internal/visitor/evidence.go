@@ -54,6 +54,9 @@ func (x *Visitors) proof(ctx context.Context, q *starting) (*answer, error) {
 	})
 }
 
+// byUserHash is the amr of tokens that rest on a user_hash.
+const byUserHash = "user_hash"
+
 // userHash takes a static HMAC of the visitor's id, where the connection says that
 // its site is content with it: it never ends, and whoever has seen it once can show
 // it for ever.
@@ -76,7 +79,7 @@ func (x *Visitors) userHash(ctx context.Context, q *starting) (*answer, error) {
 	if !held {
 		return nil, unproven(jwt.CodeInvalid, "user_hash is not the HMAC of user_id")
 	}
-	ev := &evidence{subject: records.Subject{Connection: conn.ID, Subject: "sub:" + q.UserID}, assurance: Signed, authTime: q.now}
+	ev := &evidence{subject: records.Subject{Connection: conn.ID, Subject: "sub:" + q.UserID}, assurance: Signed, amr: []string{byUserHash}, authTime: q.now}
 	return x.recognise(ctx, q, func(store.Tx) (*evidence, error) { return ev, nil })
 }
 

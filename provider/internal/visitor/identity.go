@@ -25,6 +25,7 @@ type evidence struct {
 	subject   records.Subject
 	fields    *store.VisitorFields // nil: it says no more than who
 	assurance string
+	amr       []string // how, where it is weaker than the assurance says
 	upstream  string
 	authTime  time.Time
 	jti       string // of what works once

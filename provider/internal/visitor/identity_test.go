@@ -174,6 +174,10 @@ func TestAUserHashCountsOnlyWhereTheConnectionSaysSo(t *testing.T) {
 	h.connect("shop", func(c *store.Connection) { c.JWT.UserHash = true })
 	known := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
 	a := h.start(body)
+	amr, _ := a.claims(t)["amr"].([]any)
+	if len(amr) != 1 || amr[0] != "user_hash" || known.claims(t)["amr"] != nil {
+		t.Errorf("amr %v", amr)
+	}
 	if a.text("visitor_id") != known.text("visitor_id") || a.claims(t)["name"] != "Vera Shopper" {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}

@@ -37,10 +37,17 @@ const (
 
 var errStale = web.Public(ErrGrant, "the renewal token was used before, or the visitor has been signed out")
 
-// banned refuses whom a ban is on.
-func (x *Visitors) banned(q *starting, facts policy.BanFacts) error {
+// banned refuses whom a ban is on. An address that is only typed counts too: it can
+// do the visitor no good.
+func (x *Visitors) banned(q *starting, facts policy.BanFacts, typed *given) error {
 	facts.IP = q.ip
 	d := q.bans.Judge(facts, q.now)
+	if d.Allowed && typed != nil {
+		if email, err := web.CanonicalEmail(typed.Email); err == nil {
+			facts.Email = email
+			d = q.bans.Judge(facts, q.now)
+		}
+	}
 	if d.Allowed {
 		return nil
 	}
@@ -66,7 +73,7 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 		if err != nil {
 			return err
 		}
-		if err := x.banned(q, facts); err != nil {
+		if err := x.banned(q, facts, q.typedOr(v.Given)); err != nil {
 			return err
 		}
 		next, err := rotated(&rec.Sessions[i], v, q.now)

@@ -198,3 +198,23 @@ func TestALogoutAtTheCustomersOwnLoginEndsTheVisitorsSession(t *testing.T) {
 		}
 	})
 }
+
+func TestTheSameNumberAtTwoConnectionsIsNotTheSamePerson(t *testing.T) {
+	t.Parallel()
+	none := map[string]any{"email": nil, "customer": "4711"}
+	merged := func(attributes ...store.Attribute) bool {
+		h := newHouse(t, storetest.Bolt)
+		for _, id := range []string{"shop", "forum"} {
+			h.connect(id, func(c *store.Connection) { c.Attributes = attributes })
+		}
+		forum := h.start(map[string]any{"identity": h.jwt("forum", "7", none)})
+		shop := h.start(map[string]any{"identity": h.jwt("shop", "7", none), "renew": forum.text("renew")})
+		return shop.text("visitor_id") == forum.text("visitor_id")
+	}
+	if merged() || merged(store.Attribute{Field: "external_id", From: []string{"sub"}}) {
+		t.Error("a forum's user has become a customer of the shop")
+	}
+	if !merged(store.Attribute{Field: "external_id", From: []string{"customer"}}) {
+		t.Error("one customer is two")
+	}
+}

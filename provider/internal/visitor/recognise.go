@@ -101,7 +101,11 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 	if r.before != nil {
 		facts.VisitorIDs = append(facts.VisitorIDs, r.before.Visitor)
 	}
-	if err := x.banned(r.starting, facts); err != nil {
+	typed := r.typed()
+	if r.before != nil {
+		typed = r.typedOr(r.before.Given)
+	}
+	if err := x.banned(r.starting, facts, typed); err != nil {
 		return err
 	}
 	if r.upstream, err = x.Records.Upstream(r.tx, r.ev.subject.Connection, r.ev.upstream); err != nil || r.ev.jti == "" {
@@ -142,7 +146,7 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 				one.Upstream = r.upstream
 			}
 			v := *r.before
-			v.Visitor, v.Generation, v.AuthTime = r.rec.ID, next, r.ev.authTime.Unix()
+			v.Visitor, v.Generation, v.AuthTime, v.AMR = r.rec.ID, next, r.ev.authTime.Unix(), r.ev.amr
 			return &v, x.Records.Write(r.tx, &r.rec, r.person)
 		}
 		if err := x.drop(r.tx, &r.rec, i, reasonReplaced); err != nil {
@@ -170,7 +174,7 @@ func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, er
 	if err := x.Records.Write(r.tx, &r.rec, r.person); err != nil {
 		return nil, err
 	}
-	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix()}
+	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix(), AMR: r.ev.amr}
 	if r.before != nil {
 		v.Resource, v.Given = r.before.Resource, r.before.Given
 	}

@@ -15,15 +15,16 @@ const renewalLife = 30 * 24 * time.Hour
 
 // renewal is what a visitor carries, sealed, to be given another token.
 type renewal struct {
-	Visitor    string `json:"v"`
-	SID        string `json:"s"`
-	Assurance  string `json:"a"`
-	Generation uint64 `json:"g,omitempty"` // of a known visitor's
-	AuthTime   int64  `json:"t"`
-	Issued     int64  `json:"i"` // in milliseconds
-	Expires    int64  `json:"e"`
-	Resource   string `json:"r,omitempty"`
-	Given      *given `json:"n,omitempty"`
+	Visitor    string   `json:"v"`
+	SID        string   `json:"s"`
+	Assurance  string   `json:"a"`
+	AMR        []string `json:"m,omitempty"`
+	Generation uint64   `json:"g,omitempty"` // of a known visitor's
+	AuthTime   int64    `json:"t"`
+	Issued     int64    `json:"i"` // in milliseconds
+	Expires    int64    `json:"e"`
+	Resource   string   `json:"r,omitempty"`
+	Given      *given   `json:"n,omitempty"`
 }
 
 func renewalFor(s *site.Site) []byte { return []byte("visitor renewal " + s.ID) }

@@ -35,7 +35,7 @@ type starting struct {
 func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
 	s := site.From(r.Context())
 	origin, ok := allowOrigin(w, r, s)
-	if !ok {
+	if !ok && r.Header["Origin"] != nil { // what is no page of a browser has none
 		return web.Public(ErrOrigin, "pages of this origin do not stand in the site's `visitors.origins`")
 	}
 	q, err := x.enterRequest(w, r, s)
@@ -88,7 +88,7 @@ func (x *Visitors) begin(ctx context.Context, q *starting) (*answer, error) {
 
 // anonymous begins with a visitor of whom nothing is known. Nothing is stored.
 func (x *Visitors) anonymous(ctx context.Context, q *starting) (*answer, error) {
-	if err := x.banned(q, policy.BanFacts{}); err != nil {
+	if err := x.banned(q, policy.BanFacts{}, q.typed()); err != nil {
 		return nil, err
 	}
 	if !mayBeAnonymous(q.site) {
@@ -126,7 +126,7 @@ func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
 	if v.Assurance != Anonymous {
 		return x.renewKnown(ctx, q, v)
 	}
-	if err := x.banned(q, policy.BanFacts{VisitorIDs: []string{v.Visitor}}); err != nil {
+	if err := x.banned(q, policy.BanFacts{VisitorIDs: []string{v.Visitor}}, q.typedOr(v.Given)); err != nil {
 		return nil, err
 	}
 	if !mayBeAnonymous(q.site) {
@@ -153,14 +153,28 @@ func (x *Visitors) stillAnonymous(ctx context.Context, s *site.Site, id string) 
 	})
 }
 
+// typed is what the visitor types now; nil: nothing.
+func (q *starting) typed() *given {
+	if q.Name == "" && q.Email == "" {
+		return nil
+	}
+	return &given{Name: q.Name, Email: q.Email}
+}
+
+// typedOr is that, or what they typed before.
+func (q *starting) typedOr(before *given) *given {
+	if now := q.typed(); now != nil {
+		return now
+	}
+	return before
+}
+
 // give makes the answer.
 func (x *Visitors) give(ctx context.Context, q *starting, v *renewal, p *person) (*answer, error) {
 	if q.Resource != "" {
 		v.Resource = q.Resource
 	}
-	if q.Name != "" || q.Email != "" {
-		v.Given = &given{Name: q.Name, Email: q.Email}
-	}
+	v.Given = q.typedOr(v.Given)
 	a, err := x.sign(ctx, q, v, p)
 	if err != nil {
 		return nil, err

@@ -26,21 +26,22 @@ const TokenType = "at+jwt"
 
 // claims are those of a visitor's access token.
 type claims struct {
-	Issuer      string `json:"iss"`
-	Subject     string `json:"sub"`
-	Audience    string `json:"aud"`
-	Expires     int64  `json:"exp"`
-	IssuedAt    int64  `json:"iat"`
-	IssuedMS    int64  `json:"iat_ms"`
-	ID          string `json:"jti"`
-	ClientID    string `json:"client_id"`
-	SID         string `json:"sid"`
-	AuthTime    int64  `json:"auth_time"`
-	ACR         string `json:"acr"`
-	Assurance   string `json:"assurance"`
-	Site        string `json:"site"`
-	SubjectType string `json:"subject_type"`
-	Given       *given `json:"given_by_visitor,omitempty"`
+	Issuer      string   `json:"iss"`
+	Subject     string   `json:"sub"`
+	Audience    string   `json:"aud"`
+	Expires     int64    `json:"exp"`
+	IssuedAt    int64    `json:"iat"`
+	IssuedMS    int64    `json:"iat_ms"`
+	ID          string   `json:"jti"`
+	ClientID    string   `json:"client_id"`
+	SID         string   `json:"sid"`
+	AuthTime    int64    `json:"auth_time"`
+	ACR         string   `json:"acr"`
+	AMR         []string `json:"amr,omitempty"`
+	Assurance   string   `json:"assurance"`
+	Site        string   `json:"site"`
+	SubjectType string   `json:"subject_type"`
+	Given       *given   `json:"given_by_visitor,omitempty"`
 	*person
 }
 
@@ -82,7 +83,7 @@ func (x *Visitors) sign(ctx context.Context, q *starting, v *renewal, p *person)
 	}
 	c := claims{
 		Issuer: s.Issuer, Subject: v.Visitor, Audience: audience(s, v.Resource), IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(life).Unix(),
-		ID: id, ClientID: records.ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
+		ID: id, ClientID: records.ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, AMR: v.AMR, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
 		Given: v.Given, person: p,
 	}
 	payload, err := json.Marshal(&c)

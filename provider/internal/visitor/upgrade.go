@@ -7,6 +7,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -37,7 +38,7 @@ func (x *Visitors) leave(ctx context.Context, r *recognition) error {
 		return err
 	}
 	// A browser is lent: that both were shown here is not enough by itself.
-	if other.Sessions[i].Connection != r.ev.subject.Connection && samePerson(person, r.person) {
+	if other.Sessions[i].Connection != r.ev.subject.Connection && samePerson(r.site, other.Sessions[i].Connection, person, r.ev.subject.Connection, r.person) {
 		return x.merge(ctx, r, other, i, person)
 	}
 	if err := x.drop(r.tx, &other, i, reasonReplaced); err != nil {
@@ -46,10 +47,18 @@ func (x *Visitors) leave(ctx context.Context, r *recognition) error {
 	return store.Visitors.Put(r.tx, &other)
 }
 
-// samePerson: both connections say so, by an external id or a verified address.
-func samePerson(a, b *records.Person) bool {
-	return a.ExternalID != "" && a.ExternalID == b.ExternalID ||
-		a.Email != "" && a.Email == b.Email && a.EmailVerified && b.EmailVerified
+// samePerson: both connections say so, by a verified address, or by an external id
+// that both were told to find. A subject alone is a number that anybody may have given.
+func samePerson(s *site.Site, from string, a *records.Person, to string, b *records.Person) bool {
+	return a.Email != "" && a.Email == b.Email && a.EmailVerified && b.EmailVerified ||
+		a.ExternalID != "" && a.ExternalID == b.ExternalID && mapsExternalID(s, from) && mapsExternalID(s, to)
+}
+
+func mapsExternalID(s *site.Site, connection string) bool {
+	c := s.Connection(connection)
+	return c != nil && slices.ContainsFunc(c.Attributes, func(a store.Attribute) bool {
+		return a.Field == "external_id" && len(a.From) > 0 && !slices.Contains(a.From, "sub")
+	})
 }
 
 // upgrade makes the anonymous visitor a name of the known one. Their tokens end and

@@ -62,7 +62,9 @@ type Options struct {
 	Sealer  *store.Sealer
 	Audit   *audit.Log
 	Web     *web.Web
-	Now     func() time.Time
+	// Unlimited lets a network start as many visitors as it likes.
+	Unlimited bool
+	Now       func() time.Time
 }
 
 // Visitors answers for one house.
