@@ -158,7 +158,7 @@ func New(o Options) (*Server, error) {
 	outbound := web.NewOutboundClient(loopback(o.PublicURL))
 	known := records.New(records.Options{Store: s.store, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Now: o.Now})
 	visitors := visitor.New(visitor.Options{
-		Store: s.store, Keys: s.keys, Records: known, Sealer: o.Sealer, Audit: s.audit, Web: surroundings, Now: o.Now,
+		Store: s.store, Keys: s.keys, Records: known, Sealer: o.Sealer, Audit: s.audit, Web: surroundings, Unlimited: o.Throttle.PerNetwork == 0, Now: o.Now,
 		Keysets: keyset.New(keyset.Options{Client: outbound, Sealer: o.Sealer, Now: o.Now}),
 	})
 	protocol := oauth.New(oauth.Options{
@@ -181,7 +181,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
-		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
+		Factors: factors, Glass: s.glass, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice, CheckConnection: s.federation.CheckConnection,
 	})
 
 	mux := http.NewServeMux()

@@ -28,6 +28,7 @@ type place struct {
 // rates is the generic cell rate algorithm for each network, in memory of a fixed
 // size.
 type rates struct {
+	off    bool
 	mu     sync.Mutex
 	places map[place]time.Time // when each is whole again
 	// overflow is shared by all that come while the table is full, so that pushing
@@ -38,6 +39,9 @@ type rates struct {
 
 // take counts a start; wait is how long it comes too early.
 func (x *rates) take(path string, addr netip.Addr, now time.Time) (wait time.Duration) {
+	if x.off {
+		return 0
+	}
 	at := place{path, web.Network(addr)}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -79,7 +79,7 @@ func New(o Options) *Visitors {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Visitors{Options: o}
+	return &Visitors{Options: o, rates: rates{off: o.Unlimited}}
 }
 
 // Routes adds the routes; paths are relative to the site's prefix.
