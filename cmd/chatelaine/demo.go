@@ -40,6 +40,10 @@ const demoSite = `sites:
       - {client_id: desk, client_name: Agent Desk, company: Acme, first_party: true, redirect_uris: ["DESK/callback"], post_logout_redirect_uris: ["DESK/"],
          grant_types: [authorization_code, refresh_token], scope: "openid profile email offline_access chat", default_resource: "https://chat.acme.example"}
       - {client_id: chat-backend, client_name: Chat backend, company: Acme, first_party: true, grant_types: [client_credentials], scope: "chat", default_resource: "https://chat.acme.example"}
+    connections:
+      - {id: shop, kind: jwt, for: visitors, name: Acme Shop, keys: [{kid: shop-1, secret: "SHOP_SECRET"}]}
+      - {id: club, kind: jwt, for: visitors, name: Acme Club, login_url: "SHOP/club", keys: [{kid: club-1, secret: "CLUB_SECRET"}]}
+    visitors: {anonymous: true, sign_in: optional, origins: ["SHOP"]}
     ip_allowlist:
       enabled: true
       entries: [{cidr: 127.0.0.0/8, note: this machine}, {ip: "::1", note: this machine}]
@@ -47,6 +51,7 @@ const demoSite = `sites:
 
 type demoCommand struct {
 	DeskListen string        `help:"Address and port of the sample agent desk." default:"127.0.0.1:8081" placeholder:"TEXT"`
+	ShopListen string        `help:"Address and port of the sample shop." default:"127.0.0.1:8082" placeholder:"TEXT"`
 	Settings   settingsFlags `embed:""`
 }
 
@@ -73,18 +78,36 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	deskListener, err := listenOn(ctx, "desk-listen", freePortIfTaken(c.DeskListen, c.DeskListen == "127.0.0.1:8081"))
+	l, err := c.listen(ctx)
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
-	d := &demo{server: s, outbox: box, deskURL: "http://localhost:" + portOf(deskListener), control: s.inProcess()}
+	d := &demo{server: s, outbox: box, talks: &talks{all: map[string]*talk{}}, deskURL: "http://localhost:" + portOf(l.desk), shopURL: "http://" + l.shop.Addr().String(), control: s.inProcess()}
 	d.control.progress = &progress{} // pages call it side by side
 	accounts, err := d.seed(ctx)
 	if err != nil {
-		return errors.Join(err, deskListener.Close(), s.close())
+		return errors.Join(err, l.desk.Close(), l.shop.Close(), s.close())
 	}
 	box.open(time.Now())
-	return d.run(ctx, t, deskListener, accounts)
+	return d.run(ctx, t, l, accounts)
+}
+
+// demoListeners are the ports beside the house's own. The shop's address has a name
+// for this machine that the house's has not, so that browsers take the two for
+// different sites.
+type demoListeners struct{ desk, shop net.Listener }
+
+func (c *demoCommand) listen(ctx context.Context) (l demoListeners, err error) {
+	if host, _, err := net.SplitHostPort(c.ShopListen); err != nil || !loopbackHost(host) {
+		return l, usagef("--shop-listen: the demo is for this machine alone: give an address on loopback, not %s", c.ShopListen)
+	}
+	if l.desk, err = listenOn(ctx, "desk-listen", freePortIfTaken(c.DeskListen, c.DeskListen == "127.0.0.1:8081")); err != nil {
+		return l, err
+	}
+	if l.shop, err = listenOn(ctx, "shop-listen", freePortIfTaken(c.ShopListen, c.ShopListen == "127.0.0.1:8082")); err != nil {
+		return l, errors.Join(err, l.desk.Close())
+	}
+	return l, nil
 }
 
 // demoSettings fills in what nobody chose: a throw-away folder, and a free port
@@ -143,9 +166,13 @@ type demo struct {
 	server        *server
 	control       *control
 	deskURL       string
+	shopURL       string
 	deskSecret    string
 	backendSecret string
+	shopSecret    string // shared with the house: the shop says who its customers are
+	clubSecret    string
 	chat          *chatBackend
+	talks         *talks
 	outbox        *outbox
 }
 
@@ -153,7 +180,8 @@ type account struct{ Name, Email, Password, Role string }
 
 // seed makes the site, and fresh passwords and secrets.
 func (d *demo) seed(ctx context.Context) ([]account, error) {
-	file := strings.ReplaceAll(demoSite, "DESK", d.deskURL)
+	d.shopSecret, d.clubSecret = randomText(32), randomText(32)
+	file := strings.NewReplacer("DESK", d.deskURL, "SHOP_SECRET", d.shopSecret, "CLUB_SECRET", d.clubSecret, "SHOP", d.shopURL).Replace(demoSite)
 	accounts := []account{{"Ana", demoAna, "", "administrator"}, {"Raj", demoRaj, "", "agent"}, {"Sam", demoSam, "", "agent and supervisor"}}
 	for i := range accounts {
 		a := &accounts[i]
@@ -191,25 +219,29 @@ func randomText(bytes int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (d *demo) run(ctx context.Context, t *terminal, l net.Listener, accounts []account) error {
+func (d *demo) run(ctx context.Context, t *terminal, l demoListeners, accounts []account) error {
 	ctx, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() { served <- d.server.serve(ctx) }()
 	desk, err := newDesk(ctx, d)
 	if err != nil {
 		stop()
-		return errors.Join(err, l.Close(), <-served)
+		return errors.Join(err, l.desk.Close(), l.shop.Close(), <-served)
 	}
-	web := publicServer(desk.routes(), nil, d.server.log)
-	go func() { _ = web.Serve(l) }()
+	servers := []*http.Server{publicServer(desk.routes(), nil, d.server.log), publicServer(newShop(d, desk).routes(), nil, d.server.log)}
+	for i, on := range []net.Listener{l.desk, l.shop} {
+		go func() { _ = servers[i].Serve(on) }()
+	}
 	d.print(t, desk, accounts)
 	err = <-served
 	stop()
 	d.chat.close() // ends every watch, and so the sockets
 	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if closing := web.Shutdown(end); closing != nil && !errors.Is(closing, http.ErrServerClosed) {
-		err = errors.Join(err, web.Close())
+	for _, web := range servers {
+		if closing := web.Shutdown(end); closing != nil && !errors.Is(closing, http.ErrServerClosed) {
+			err = errors.Join(err, web.Close())
+		}
 	}
 	return err
 }
@@ -226,6 +258,9 @@ func (d *demo) print(t *terminal, desk *desk, accounts []account) {
 	t.say("     End Raj's sessions: his open socket closes at once. Make him a supervisor, and take it away again.")
 	t.say("  3. Press “Forgot password?” on the sign-in page. No mail leaves this machine; it is here:")
 	t.say("     %s", desk.outboxURL())
+	t.say("  4. Be a visitor of the shop, and open the chat at its corner: %s", d.shopURL)
+	t.say("     You are anonymous; log in to the shop and you are signed; sign in with Acme Club, in a pop-up, and you are federated.")
+	t.say("     Ban the visitor as Sam, at the desk, and watch the chat go.")
 	t.say("\n  The identity provider itself: %s\n", d.server.cfg.publicURL)
 }
 

@@ -90,6 +90,8 @@ func (x *desk) routes() http.Handler {
 	mux.HandleFunc("GET /me", x.me)
 	mux.HandleFunc("GET /socket", x.socket)
 	mux.HandleFunc("POST /try", x.try)
+	mux.HandleFunc("GET /visitors", x.visitors)
+	mux.HandleFunc("POST /visitors/ban", x.ban)
 	mux.HandleFunc("GET /outbox/{key}", x.outbox)
 	mux.HandleFunc("GET /outbox/{key}/{letter}", x.outboxLetter)
 	mux.HandleFunc("GET /outbox/{key}/{letter}/html", x.outboxHTML)
@@ -97,7 +99,8 @@ func (x *desk) routes() http.Handler {
 	mux.HandleFunc("POST /administrator/{key}/end", x.stageEnd)
 	mux.HandleFunc("POST /administrator/{key}/roles", x.stageRoles)
 	mux.Handle("GET /static/", http.StripPrefix("/static/", x.static()))
-	return x.guard(http.NewCrossOriginProtection().Handler(mux))
+	policy := "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self' " + x.demo.server.cfg.publicURL + "; base-uri 'none'; frame-ancestors 'none'"
+	return demoGuard(policy, http.NewCrossOriginProtection().Handler(mux))
 }
 
 func (x *desk) static() http.Handler {
@@ -110,16 +113,15 @@ func (x *desk) static() http.Handler {
 	})
 }
 
-// guard answers for this machine's own names only, with strict headers.
-func (x *desk) guard(next http.Handler) http.Handler {
+// demoGuard answers for this machine's own names only, with strict headers.
+func demoGuard(policy string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, _ := strings.Cut(r.Host, ":")
-		if !loopbackHost(host) {
+		if u := (url.URL{Host: r.Host}); !loopbackHost(u.Hostname()) {
 			http.Error(w, "the demo answers on localhost only", http.StatusMisdirectedRequest)
 			return
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self' "+x.demo.server.cfg.publicURL+"; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
@@ -250,11 +252,12 @@ type homePage struct {
 	Entitlements []string
 	Actions      []string
 	Here, Else   string
+	Shop         string
 	Problem      string
 }
 
 func (x *desk) home(w http.ResponseWriter, r *http.Request) {
-	page := homePage{Here: "127.0.0.1", Else: demoElse, Problem: r.URL.Query().Get("problem")}
+	page := homePage{Here: "127.0.0.1", Else: demoElse, Shop: x.demo.shopURL, Problem: r.URL.Query().Get("problem")}
 	s, token := x.session(r)
 	if s != nil {
 		page.Session, page.Roles, page.Entitlements = s, token.Roles, token.Entitlements

@@ -102,3 +102,48 @@ async function attempt(button) {
 
 document.querySelectorAll("button[data-action]").forEach((b) => b.addEventListener("click", () => attempt(b)));
 connect();
+
+// Who chats at the shop, looked up every second.
+function person(v, mayBan) {
+  const li = document.createElement("li");
+  const who = document.createElement("span");
+  who.textContent = `${v.name || "Visitor " + v.visitor.slice(-6)}, ${v.assurance}${v.ban ? ", banned" : v.here ? "" : ", gone"}`;
+  const last = document.createElement("span");
+  last.className = "soft";
+  last.textContent = v.last;
+  li.append(who, last);
+  if (mayBan) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = v.ban ? "" : "danger";
+    button.textContent = v.ban ? "Lift the ban" : "Ban";
+    button.dataset.visitor = v.visitor;
+    button.dataset.lift = v.ban;
+    button.setAttribute("aria-label", `${button.textContent}: ${who.textContent}`);
+    button.addEventListener("click", () => ban(button));
+    li.append(button);
+  }
+  return li;
+}
+
+async function ban(button) {
+  const answer = await fetch("/visitors/ban", { method: "POST", body: new URLSearchParams(button.dataset) });
+  byId("visitors-problem").hidden = answer.ok;
+  if (!answer.ok) byId("visitors-problem").textContent = await answer.text();
+}
+
+let shown = "";
+async function look() {
+  try {
+    const answer = await fetch("/visitors");
+    if (answer.status === 401) return;
+    const text = answer.ok ? await answer.text() : shown;
+    if (text !== shown) { // what has not changed keeps its focus
+      const said = JSON.parse(text);
+      byId("visitors").replaceChildren(...said.visitors.map((v) => person(v, said.may_ban)));
+      shown = text;
+    }
+  } catch { /* the demo does not answer: the next time */ }
+  setTimeout(look, 1000);
+}
+look();

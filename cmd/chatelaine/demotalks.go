@@ -1,0 +1,140 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/chatelaine-id/chatelaine/provider/verify"
+)
+
+// talks are the conversations with the shop's visitors, in memory.
+type talks struct {
+	mu  sync.Mutex
+	all map[string]*talk // by id
+}
+
+type talk struct {
+	id        string // nobody guesses it
+	visitor   string
+	name      string
+	assurance string
+	token     string // the last
+	said      []talkLine
+	seen      time.Time
+	ears      map[chan talkLine]bool
+}
+
+type talkLine struct {
+	From string `json:"from"` // visitor, shop or note
+	Text string `json:"text"`
+}
+
+const (
+	maxTalks = 200
+	maxLines = 200
+	earLines = 16
+)
+
+// of is the conversation of the token's visitor, a new one if there is none.
+func (x *talks) of(token *verify.Token, raw string) *talk {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, t := range x.all {
+		if t.visitor == token.Subject {
+			t.is(token, raw)
+			return t
+		}
+	}
+	if len(x.all) >= maxTalks {
+		oldest := slices.MinFunc(slices.Collect(maps.Values(x.all)), func(a, b *talk) int { return a.seen.Compare(b.seen) })
+		delete(x.all, oldest.id)
+	}
+	t := &talk{id: randomText(18), ears: map[chan talkLine]bool{}}
+	t.is(token, raw)
+	x.all[t.id] = t
+	return t
+}
+
+func (t *talk) is(token *verify.Token, raw string) {
+	who, _ := token.Visitor()
+	t.visitor, t.name, t.assurance, t.token, t.seen = token.Subject, who.Name, token.Assurance, raw, time.Now()
+}
+
+// anonymous is the last token of an anonymous visitor's conversation; empty if it is
+// none, or the visitor's own.
+func (x *talks) anonymous(id, visitor string) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := x.all[id]
+	if t == nil || t.assurance != "anonymous" || t.visitor == visitor {
+		return ""
+	}
+	return t.token
+}
+
+// handOver makes the conversation the known visitor's, after what they said before.
+func (x *talks) handOver(id string, token *verify.Token, raw string) *talk {
+	own := x.of(token, raw)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := x.all[id]
+	if t == nil || t.assurance != "anonymous" {
+		return own
+	}
+	own.said = append(own.said, t.said...)
+	own.said = own.said[max(0, len(own.said)-maxLines):]
+	delete(x.all, id)
+	return own
+}
+
+func (x *talks) add(t *talk, line talkLine) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t.said = append(t.said, line)
+	t.said = t.said[max(0, len(t.said)-maxLines):]
+	for ear := range t.ears {
+		select {
+		case ear <- line:
+		default: // who does not listen reads it at the next start
+		}
+	}
+}
+
+// listen is what has been said, and what will be.
+func (x *talks) listen(t *talk) (said []talkLine, lines <-chan talkLine, leave func()) {
+	ear := make(chan talkLine, earLines)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t.ears[ear] = true
+	return append([]talkLine{}, t.said...), ear, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(t.ears, ear)
+	}
+}
+
+// talkInfo is a conversation as the desk lists it.
+type talkInfo struct {
+	Visitor   string `json:"visitor"`
+	Name      string `json:"name"`
+	Assurance string `json:"assurance"`
+	Last      string `json:"last"`
+	Here      bool   `json:"here"`
+}
+
+// list has the conversations, the newest first.
+func (x *talks) list() []talkInfo {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := []talkInfo{}
+	for _, t := range slices.SortedFunc(maps.Values(x.all), func(a, b *talk) int { return b.seen.Compare(a.seen) }) {
+		info := talkInfo{Visitor: t.visitor, Name: t.name, Assurance: t.assurance, Here: len(t.ears) > 0}
+		if n := len(t.said); n > 0 {
+			info.Last = t.said[n-1].Text
+		}
+		out = append(out, info)
+	}
+	return out
+}
