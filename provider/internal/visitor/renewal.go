@@ -7,11 +7,12 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 )
 
 // renewalLife is how long a visitor is known again.
-const renewalLife = 30 * 24 * time.Hour
+const renewalLife = records.RenewalLife
 
 // renewal is what a visitor carries, sealed, to be given another token.
 type renewal struct {

@@ -142,10 +142,7 @@ func (x *Visitors) renew(ctx context.Context, q *starting) (*answer, error) {
 // would be another's.
 func (x *Visitors) stillAnonymous(ctx context.Context, s *site.Site, id string) error {
 	return x.Store.View(ctx, s.Path, func(tx store.Tx) error {
-		gone, err := store.Visitors.Has(tx, id)
-		if err == nil && !gone {
-			gone, err = store.AllSpent.Has(tx, goneKey(id))
-		}
+		gone, err := x.Records.IsGone(tx, id)
 		if err == nil && gone {
 			err = errStale
 		}

@@ -68,8 +68,8 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 	if err := session.Announce(r.tx, x.Now(), store.Revocation{SID: r.before.SID, Reason: reasonUpgraded}); err != nil {
 		return err
 	}
-	taken, err := store.Visitors.Has(r.tx, r.before.Visitor)
-	if err != nil || taken { // it is a name already, and of the one who was first
+	gone, err := x.Records.IsGone(r.tx, r.before.Visitor)
+	if err != nil || gone { // it is a name already, and of the one who was first, or nobody's any more
 		return err
 	}
 	aliases, err := x.Records.Aliases(r.tx, r.rec.ID)
@@ -77,7 +77,7 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 		return err
 	}
 	if len(aliases) >= maxAliases { // it ends, and is nobody's name
-		return store.AllSpent.Put(r.tx, &store.Spent{Key: goneKey(r.before.Visitor), Expires: r.now.Add(renewalLife)})
+		return x.Records.Gone(r.tx, r.before.Visitor)
 	}
 	if err := store.Visitors.Put(r.tx, &store.Visitor{ID: r.before.Visitor, Alias: r.rec.ID, Created: r.now, Seen: r.now}); err != nil {
 		return err
@@ -87,9 +87,6 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 		Changes: []audit.Change{{Field: "alias", New: r.before.Visitor}},
 	})
 }
-
-// goneKey names an anonymous visitor who is none any more among the spent things.
-func goneKey(id string) string { return "visitor:" + id }
 
 // merge makes one of two visitors who are known: the older, with what both are to
 // their connections. Sessions in other browsers go on as the one that is left.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/netip"
 	"strconv"
 	"time"
@@ -163,8 +164,40 @@ func (x *Records) Preview(ctx context.Context, path string, b store.Ban) (ids []
 		return nil, true, nil
 	}
 	err = x.Store.View(ctx, path, func(tx store.Tx) error {
-		ids, all, err = x.hit(tx, &b)
+		var found []string
+		if found, all, err = x.hit(tx, &b); err != nil {
+			return err
+		}
+		ids, err = x.fitting(tx, path, &b, found)
 		return err
 	})
 	return ids, all, err
+}
+
+// fitting are those whom all criteria fit: hit goes by one.
+func (x *Records) fitting(tx store.Tx, path string, b *store.Ban, found []string) (ids []string, err error) {
+	facts := make([]policy.BanFacts, 0, len(found))
+	for _, id := range found {
+		rec, err := x.Find(tx, id)
+		if errors.Is(err, store.ErrNotFound) { // an anonymous one
+			facts = append(facts, policy.BanFacts{VisitorIDs: []string{id}})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		person, err := x.Person(path, &rec)
+		if err != nil {
+			return nil, err
+		}
+		one, err := x.Facts(tx, rec.ID, person)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, one)
+	}
+	for _, i := range policy.Preview(Policy(b), facts) {
+		ids = append(ids, found[i])
+	}
+	return ids, nil
 }

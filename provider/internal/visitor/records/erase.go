@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
@@ -88,10 +89,34 @@ func (x *Records) Erase(ctx context.Context, s *site.Site, id string, by audit.R
 			if err := store.Visitors.Delete(tx, name); err != nil {
 				return err
 			}
+			if err := x.Gone(tx, name); err != nil {
+				return err
+			}
 		}
 		return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorErase, Actor: by, Object: audit.Ref{Type: "visitor", ID: shown.ID}})
 	})
 }
+
+// RenewalLife is how long a visitor is known again.
+const RenewalLife = 30 * 24 * time.Hour
+
+// Gone ends the name of a visitor, so that what they renew by is of no use, although
+// nothing is known of them.
+func (x *Records) Gone(tx store.Tx, id string) error {
+	return store.AllSpent.Put(tx, &store.Spent{Key: goneKey(id), Expires: x.Now().UTC().Add(RenewalLife)})
+}
+
+// IsGone reports whether the name is no anonymous visitor's: a known one has it, or
+// nobody any more.
+func (x *Records) IsGone(tx store.Tx, id string) (bool, error) {
+	known, err := store.Visitors.Has(tx, id)
+	if err != nil || known {
+		return known, err
+	}
+	return store.AllSpent.Has(tx, goneKey(id))
+}
+
+func goneKey(id string) string { return "visitor:" + id }
 
 // eraseAudit removes the personal values of all records about the visitor.
 func (x *Records) eraseAudit(ctx context.Context, path string, shown *Shown) error {
@@ -137,14 +162,28 @@ func (s *Shown) is(typ, id string) bool {
 }
 
 // concerned: the visitor did it, or it was done to them, or it is a login that they
-// came by.
+// came by, or a ban that names them.
 func (s *Shown) concerned(e *audit.Entry) bool {
 	if s.is(e.ActorType, e.ActorID) || s.is(e.Object, e.ObjectID) {
 		return true
 	}
+	if e.Action == audit.VisitorBan {
+		return slices.ContainsFunc(e.Changes, s.named)
+	}
 	return e.Action == audit.FederationVisitor && slices.ContainsFunc(s.Person.Subjects, func(id Subject) bool {
 		return e.Object == "connection" && e.ObjectID == id.Connection && e.Personal["subject"] == id.Subject
 	})
+}
+
+// named: a ban's criterion is the visitor's own.
+func (s *Shown) named(c audit.Change) bool {
+	switch {
+	case c.New == "":
+		return false
+	case c.Field == "email":
+		return s.Person.Email != "" && plainEmail(c.New) == plainEmail(s.Person.Email)
+	}
+	return c.Field == "external_id" && c.New == s.Person.ExternalID
 }
 
 // personal are the fields of a record that are the visitor's: all of them, but for
@@ -164,6 +203,11 @@ func (s *Shown) personal(e *audit.Entry) (fields []string) {
 	}
 	if e.UserAgent != "" {
 		add("user_agent")
+	}
+	for i, c := range e.Changes {
+		if e.Action == audit.VisitorBan && s.named(c) {
+			add("new." + strconv.Itoa(i)) // as audit names what is personal of a change
+		}
 	}
 	return fields
 }
