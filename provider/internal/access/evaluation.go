@@ -155,7 +155,7 @@ func (a *Access) refuse(reason string) policy.Decision {
 }
 
 func (a *Access) judgeToken(ctx context.Context, s *site.Site, client *store.Client, q question) (policy.Decision, error) {
-	token, err := a.OAuth.Inspect(ctx, s, q.token)
+	token, err := a.OAuth.InspectAt(ctx, s, q.token, q.ip)
 	var inactive *oauth.Inactive
 	switch {
 	case errors.As(err, &inactive) && inactive.Reason != "":

@@ -52,12 +52,18 @@ type Token struct {
 // cut off after it was issued, its visitor not banned. Anything else is ErrInactive. A store that fails
 // is an error of another kind and never an answer.
 func (o *OAuth) Inspect(ctx context.Context, s *site.Site, raw string) (Token, error) {
+	return o.InspectAt(ctx, s, raw, netip.Addr{})
+}
+
+// InspectAt is Inspect for who shows the token from that address, which bans are judged
+// by; the zero Addr is not known.
+func (o *OAuth) InspectAt(ctx context.Context, s *site.Site, raw string, ip netip.Addr) (Token, error) {
 	v, err := o.genuine(ctx, s, raw)
 	if err != nil {
 		return Token{}, err
 	}
 	if v.claims.SubjectType == policy.Visitor {
-		return o.liveVisitor(ctx, s, v)
+		return o.liveVisitor(ctx, s, v, ip)
 	}
 	return o.live(ctx, s, v)
 }

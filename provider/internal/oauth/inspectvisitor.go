@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -14,7 +15,7 @@ const anonymous = "anonymous"
 
 // liveVisitor looks up what may have ended a visitor's token: a ban, another name, the
 // end of their session, an erasure.
-func (o *OAuth) liveVisitor(ctx context.Context, s *site.Site, v *verified) (Token, error) {
+func (o *OAuth) liveVisitor(ctx context.Context, s *site.Site, v *verified, ip netip.Addr) (Token, error) {
 	t := Token{Claims: &v.claims, Payload: v.payload, Client: &store.Client{ID: visitors.ClientID, TokenEndpointAuthMethod: authNone}}
 	c := t.Claims
 	if o.Visitors == nil || c.ClientID != visitors.ClientID || cutOff(c.Issued(), s.Settings.NotBefore) {
@@ -27,7 +28,9 @@ func (o *OAuth) liveVisitor(ctx context.Context, s *site.Site, v *verified) (Tok
 		return t, err
 	}
 	t.Visitor = &standing
-	if d := standing.Admit(t.Request(s, o.Now(), "")); !d.Allowed {
+	request := t.Request(s, o.Now(), "")
+	request.IP = ip
+	if d := standing.Admit(request); !d.Allowed {
 		return t, &Inactive{d.Reason}
 	}
 	return t, nil

@@ -65,7 +65,8 @@ func (o *OAuth) introspection(r *http.Request, s *site.Site, client *store.Clien
 	if strings.HasPrefix(raw, refreshPrefix) {
 		return o.introspectRefresh(r, s, client, raw)
 	}
-	t, err := o.Inspect(r.Context(), s, raw)
+	ip, named := namedAddress(form)
+	t, err := o.InspectAt(r.Context(), s, raw, ip)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +74,24 @@ func (o *OAuth) introspection(r *http.Request, s *site.Site, client *store.Clien
 		return nil, &Inactive{}
 	}
 	request := t.Request(s, o.Now(), "")
-	for _, name := range []string{"agent_ip", "visitor_ip"} { // the backend names the address that it sees
-		if form.Has(name) {
-			request.IP, _ = netip.ParseAddr(form.Get(name))
-		}
+	if named {
+		request.IP = ip
 	}
 	if d := policy.Admit(request); !d.Allowed {
 		return nil, &Inactive{d.Reason}
 	}
 	return t.introspection()
+}
+
+// namedAddress is the one that the backend sees.
+func namedAddress(form url.Values) (ip netip.Addr, named bool) {
+	for _, name := range []string{"agent_ip", "visitor_ip"} {
+		if form.Has(name) {
+			ip, _ = netip.ParseAddr(form.Get(name)) // unknown matches nothing
+			named = true
+		}
+	}
+	return ip, named
 }
 
 // introspection is the answer for a live token: its claims, without what the
