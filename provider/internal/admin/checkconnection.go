@@ -34,11 +34,11 @@ const (
 // agentFields and visitorFields are what attributes may fill; visitors also have
 // fields of the site's own, custom.*.
 func agentFields() []string {
-	return []string{"email", "name", "given_name", "family_name", "picture", "locale", "zoneinfo", "phone_number", "roles", "departments"}
+	return []string{"email", "email_verified", "name", "given_name", "family_name", "picture", "locale", "zoneinfo", "phone_number", "roles", "departments"}
 }
 
 func visitorFields() []string {
-	return []string{"external_id", "email", "name", "phone", "picture", "locale"}
+	return []string{"external_id", "email", "email_verified", "name", "given_name", "family_name", "phone", "picture", "locale"}
 }
 
 // connection looks at one connection for itself.
@@ -133,8 +133,12 @@ func (c checker) attributes(f *fileConnection, what string) {
 		if a.Type != nil && !strings.HasPrefix(a.field, "custom.") {
 			c.faults.add(a.At, "%s: only custom fields have a type", name)
 		}
-		if deref(a.Constant) != "" && (a.field == "email" || a.field == "external_id") {
+		switch {
+		case deref(a.Constant) == "":
+		case a.field == "email" || a.field == "external_id":
 			c.faults.add(a.At, "%s cannot be constant: everybody would be the same person", name)
+		case a.field == "email_verified":
+			c.faults.add(a.At, "%s cannot be constant: it is the provider's word for each address (assume_verified is for one that says nothing)", name)
 		}
 	}
 	custom := slices.DeleteFunc(slices.Clone(f.Attributes), func(a fileAttribute) bool { return !strings.HasPrefix(a.field, "custom.") })
