@@ -30,6 +30,7 @@ type agentCommands struct {
 	SetRoles     agentSetRoles   `cmd:"" help:"Give an agent these roles and no others."`
 	SetPassword  agentPassword   `cmd:"" help:"Set a password, read from standard input; ends the agent's sessions."`
 	Sessions     agentSessions   `cmd:"" help:"List an agent's sessions."`
+	Unlink       agentUnlink     `cmd:"" help:"Part an agent from who they are at a connection; ends the sessions from there."`
 	EndSessions  agentEnd        `cmd:"" help:"End an agent's sessions, or one, and revoke their tokens."`
 	SetUpLink    agentSetUp      `cmd:"" help:"Make a new one-time link to create the first administrator."`
 }

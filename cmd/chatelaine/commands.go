@@ -15,6 +15,8 @@ type commands struct {
 	Agent       agentCommands      `cmd:"" help:"List, add and change agents."`
 	BreakGlass  breakGlassCommands `cmd:"" name:"break-glass" help:"Let a shut-out administrator in: lift one control for some minutes."`
 	Client      clientCommands     `cmd:"" help:"List, add and change OAuth clients."`
+	Connection  connectionCommands `cmd:"" help:"Show, test and trace the customer's own logins."`
+	Visitor     visitorCommands    `cmd:"" help:"Ban, show and forget visitors."`
 	Keys        keysCommands       `cmd:"" help:"List, rotate and withdraw signing keys."`
 	Mail        mailCommands       `cmd:"" help:"Try the way to the mail server."`
 	Audit       auditCommands      `cmd:"" help:"Verify and export the audit log."`
@@ -31,7 +33,7 @@ func newCommands() *commands {
 		*f = newSettingsFlags()
 	}
 	for _, f := range []*settingsFlags{
-		&c.Apply.Settings, &c.Agent.Settings, &c.BreakGlass.Settings, &c.Client.Settings, &c.Keys.Settings, &c.Audit.Settings,
+		&c.Apply.Settings, &c.Agent.Settings, &c.BreakGlass.Settings, &c.Client.Settings, &c.Connection.Settings, &c.Visitor.Settings, &c.Keys.Settings, &c.Audit.Settings,
 		&c.Backup.Settings, &c.Restore.Settings, &c.Check.Settings,
 	} {
 		*f = newSettingsFlags(storeSettings...)

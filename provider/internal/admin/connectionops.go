@@ -180,9 +180,6 @@ func giveOf(s *site.Site, c *store.Connection) (list []givenURL) {
 	case c.OIDC != nil:
 		list = []givenURL{{"redirect URI", at + "/callback"}, {"back-channel logout", at + "/backchannel"}, {"after logout", at + "/logout"}}
 	}
-	if c.For == store.ForAgents {
-		list = append(list, givenURL{"sign-in starts at", at + "/start"})
-	}
 	return list
 }
 

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+type visitorCommands struct {
+	Settings settingsFlags `embed:""`
+	On       onSite        `embed:""`
+	Ban      visitorBan    `cmd:"" help:"Keep visitors away: all criteria that are given must fit. Ends what they hold."`
+	Unban    visitorUnban  `cmd:"" help:"Lift a ban."`
+	Bans     visitorBans   `cmd:"" help:"List the bans in force."`
+	Show     visitorShow   `cmd:"" help:"Show what is kept of a visitor."`
+	Erase    visitorErase  `cmd:"" help:"Forget a visitor for good, also in the audit log, whose chain stays whole."`
+}
+
+// ban is one as operators see it.
+type ban struct {
+	ID          string    `json:"id"`
+	Visitor     string    `json:"visitor,omitempty"`
+	ExternalID  string    `json:"external_id,omitempty"`
+	Email       string    `json:"email,omitempty"`
+	EmailDomain string    `json:"email_domain,omitempty"`
+	Network     string    `json:"network,omitempty"`
+	Reason      string    `json:"reason"`
+	By          string    `json:"by,omitempty"`
+	InFile      bool      `json:"in_file,omitempty"`
+	Created     time.Time `json:"created,omitzero"`
+	Until       time.Time `json:"until,omitzero"`
+
+	Known   int      `json:"known_visitors,omitempty"`
+	More    bool     `json:"more,omitempty"`
+	Warning string   `json:"warning,omitempty"`
+	IDs     []string `json:"known_visitor_ids,omitempty"`
+	DryRun  bool     `json:"dry_run,omitempty"`
+}
+
+func (b *ban) whom() string {
+	var words []string
+	for _, w := range [][2]string{{"visitor", b.Visitor}, {"external id", b.ExternalID}, {"e-mail", b.Email}, {"domain", b.EmailDomain}, {"network", b.Network}} {
+		if w[1] != "" {
+			words = append(words, w[0]+" "+clean(w[1]))
+		}
+	}
+	return strings.Join(words, " and ")
+}
+
+func (b *ban) end() string {
+	if b.Until.IsZero() {
+		return "for good"
+	}
+	return "until " + b.Until.UTC().Format(time.RFC3339)
+}
+
+type visitorBan struct {
+	Visitor     string        `help:"This visitor, by their id or an earlier one." placeholder:"ID"`
+	ExternalID  string        `name:"external-id" help:"Whom the customer calls so." placeholder:"ID"`
+	Email       string        `help:"Whoever has this address, with or without +tag." placeholder:"ADDRESS"`
+	EmailDomain string        `name:"email-domain" help:"Whoever has an address of this domain or one below it." placeholder:"DOMAIN"`
+	IP          string        `name:"ip" help:"Whoever comes from this address, or CIDR; of one IPv6 address it is the /64." placeholder:"ADDRESS"`
+	Reason      string        `help:"Why, for those who read the list later." required:"" placeholder:"TEXT"`
+	For         time.Duration `help:"For how long, such as 24h; without it for good." placeholder:"TIME"`
+	Until       string        `help:"Until when, such as 2030-01-31T12:00:00Z." placeholder:"TIME"`
+	DryRun      bool          `help:"Only say whom it would hit."`
+}
+
+// Run bans visitors.
+func (c *visitorBan) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
+	until, err := c.until(time.Now())
+	if err != nil {
+		return err
+	}
+	in := map[string]any{
+		"site": of.On.Site, "visitor": c.Visitor, "external_id": c.ExternalID, "email": c.Email, "email_domain": c.EmailDomain, "network": c.IP,
+		"reason": c.Reason, "until": until, "dry_run": c.DryRun,
+	}
+	var b ban
+	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/ban", in: in, out: &b}); err != nil {
+		return err
+	}
+	if of.On.JSON {
+		return printJSON(t, b)
+	}
+	known := plural(b.Known, "known visitor")
+	if b.More {
+		known = "more than " + known
+	}
+	if b.DryRun {
+		t.say("would be banned %s: %s; %s, and any number of anonymous ones", b.end(), b.whom(), known)
+	} else {
+		t.say("banned %s: %s; %s", b.end(), b.whom(), known)
+		t.say("to lift it: chatelaine visitor unban %s", b.ID)
+	}
+	if b.Warning != "" {
+		t.note("warning: %s", b.Warning)
+	}
+	return nil
+}
+
+func (c *visitorBan) until(now time.Time) (at time.Time, err error) {
+	switch {
+	case c.For < 0:
+		return at, usagef("--for is a time to come, such as 24h")
+	case c.For != 0 && c.Until != "":
+		return at, usagef("give --for or --until, not both")
+	case c.For != 0:
+		return now.Add(c.For).UTC().Truncate(time.Second), nil
+	case c.Until == "":
+		return at, nil
+	}
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if at, err = time.Parse(form, c.Until); err == nil {
+			return at.UTC(), nil
+		}
+	}
+	return at, usagef("--until is a time such as 2030-01-31T12:00:00Z, or a day such as 2030-01-31")
+}
+
+type visitorUnban struct {
+	ID string `arg:"" name:"ban" help:"The ban's id, as visitor bans lists it."`
+}
+
+// Run lifts a ban.
+func (c *visitorUnban) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
+	var b ban
+	in := map[string]any{"site": of.On.Site, "ban": c.ID}
+	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/unban", in: in, out: &b}); err != nil {
+		return err
+	}
+	if of.On.JSON {
+		return printJSON(t, b)
+	}
+	t.say("lifted: %s", b.whom())
+	if b.InFile {
+		t.note("warning: it stands in the site file: take it out there too, or the next apply makes it again")
+	}
+	return nil
+}
+
+type visitorBans struct{}
+
+// Run lists bans, page by page.
+func (c *visitorBans) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
+	cfg, err := of.Settings.load(t)
+	if err != nil {
+		return err
+	}
+	return withControl(ctx, t, cfg, false, func(ctl *control) error {
+		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		if !of.On.JSON {
+			_, _ = fmt.Fprintln(w, "BAN\tWHOM\tUNTIL\tSINCE\tREASON")
+		}
+		for after := ""; ; {
+			var page struct {
+				Bans []ban  `json:"bans"`
+				Next string `json:"next"`
+			}
+			in := map[string]any{"site": of.On.Site, "after": after, "limit": pageSize}
+			if err := ctl.do(ctx, request{op: "visitors/bans", in: in, out: &page}); err != nil {
+				return err
+			}
+			for _, b := range page.Bans {
+				if of.On.JSON {
+					if err := printJSON(t, b); err != nil {
+						return err
+					}
+					continue
+				}
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.ID, b.whom(), strings.TrimPrefix(b.end(), "until "), day(b.Created), clean(b.Reason))
+			}
+			if after = page.Next; after == "" {
+				return w.Flush()
+			}
+		}
+	})
+}
+
+type visitorShow struct {
+	ID string `arg:"" name:"visitor" help:"The visitor's id, or one that they had before."`
+}
+
+func (c *visitorShow) in(of *visitorCommands) map[string]any {
+	return map[string]any{"site": of.On.Site, "visitor": c.ID}
+}
+
+// knownVisitor is what is kept of one.
+type knownVisitor struct {
+	ID      string   `json:"id"`
+	Aliases []string `json:"aliases,omitempty"`
+	Person  struct {
+		ExternalID    string `json:"external_id,omitempty"`
+		Name          string `json:"name,omitempty"`
+		Email         string `json:"email,omitempty"`
+		EmailVerified bool   `json:"email_verified,omitempty"`
+		Phone         string `json:"phone,omitempty"`
+		Picture       string `json:"picture,omitempty"`
+		Locale        string `json:"locale,omitempty"`
+		Custom        []struct {
+			Name  string `json:"name"`
+			Value string `json:"value"`
+		} `json:"custom,omitempty"`
+		Subjects []struct {
+			Connection string `json:"connection"`
+			Subject    string `json:"subject"`
+		} `json:"subjects"`
+	} `json:"person"`
+	Sessions []struct {
+		Connection string    `json:"connection"`
+		Assurance  string    `json:"assurance"`
+		AuthTime   time.Time `json:"auth_time"`
+		Rotated    time.Time `json:"rotated"`
+	} `json:"sessions,omitempty"`
+	Created time.Time `json:"created"`
+	Seen    time.Time `json:"seen"`
+	Banned  *ban      `json:"banned,omitempty"`
+}
+
+// Run shows a visitor.
+func (c *visitorShow) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
+	var v knownVisitor
+	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/show", in: c.in(of), out: &v}); err != nil {
+		return err
+	}
+	if of.On.JSON {
+		return printJSON(t, v)
+	}
+	row := func(name, text string) {
+		if text != "" {
+			t.say("%-12s %s", name, clean(text))
+		}
+	}
+	p := &v.Person
+	row("visitor", v.ID)
+	row("before", strings.Join(v.Aliases, ", "))
+	row("external id", p.ExternalID)
+	row("name", p.Name)
+	row("e-mail", p.Email)
+	if p.Email != "" {
+		row("verified", yesNo(p.EmailVerified))
+	}
+	row("phone", p.Phone)
+	row("picture", p.Picture)
+	row("locale", p.Locale)
+	for _, f := range p.Custom {
+		row("custom."+f.Name, f.Value)
+	}
+	for _, s := range p.Subjects {
+		row("known as", s.Subject+" at "+s.Connection)
+	}
+	for _, s := range v.Sessions {
+		row("session", s.Assurance+" by "+s.Connection+" since "+clock(s.AuthTime))
+	}
+	row("first seen", clock(v.Created))
+	row("last seen", clock(v.Seen))
+	if v.Banned != nil {
+		row("banned", v.Banned.end()+": "+v.Banned.Reason)
+	}
+	return nil
+}
+
+type visitorErase struct{ visitorShow }
+
+// Run forgets a visitor.
+func (c *visitorErase) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
+	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/erase", in: c.in(of)}); err != nil {
+		return err
+	}
+	if of.On.JSON {
+		return printJSON(t, map[string]string{"erased": c.ID})
+	}
+	t.say("%s is forgotten: their record, their earlier names, and what the audit log said of them as a person", c.ID)
+	t.note("backups that were made before still hold it, until they are gone")
+	return nil
+}
