@@ -46,11 +46,15 @@ func startDemo(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shopPort, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	out, faults, ended := &spoken{}, &spoken{}, make(chan int, 1)
 	term := &terminal{in: strings.NewReader(""), out: out, err: faults, environ: []string{"CHATELAINE_ARGON2_MEMORY_KIB=8", "CHATELAINE_ARGON2_TIME=1"}}
 	go func() {
-		ended <- run(ctx, term, []string{"demo", "--listen", "127.0.0.1:" + port, "--public-url", "http://localhost:" + port, "--desk-listen", "127.0.0.1:" + deskPort})
+		ended <- run(ctx, term, []string{"demo", "--listen", "127.0.0.1:" + port, "--public-url", "http://localhost:" + port, "--desk-listen", "127.0.0.1:" + deskPort, "--shop-listen", "127.0.0.1:" + shopPort})
 	}()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -77,7 +81,7 @@ func startDemo(t *testing.T) string {
 type step = chromedp.Action[chromedp.Void]
 
 // browser opens a window of Chromium; windows share no cookies.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -86,9 +90,11 @@ func browser(t *testing.T) context.Context {
 		}
 		t.Skip("chromium is not installed")
 	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(),
+	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Headless, chromedp.DisableGPU,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1180, 900))
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1180, 900),
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	t.Cleanup(stop)
 	tab, closeTab := chromedp.NewContext(allocator)
 	t.Cleanup(func() {

@@ -131,8 +131,11 @@ func (x *talks) list() []talkInfo {
 	out := []talkInfo{}
 	for _, t := range slices.SortedFunc(maps.Values(x.all), func(a, b *talk) int { return b.seen.Compare(a.seen) }) {
 		info := talkInfo{Visitor: t.visitor, Name: t.name, Assurance: t.assurance, Here: len(t.ears) > 0}
-		if n := len(t.said); n > 0 {
-			info.Last = t.said[n-1].Text
+		for _, line := range slices.Backward(t.said) {
+			if line.From == "visitor" {
+				info.Last = line.Text
+				break
+			}
 		}
 		out = append(out, info)
 	}
