@@ -112,6 +112,26 @@ func testABanClosesTheVisitorsSocketAndOpensNoOther(t *testing.T, on storetest.E
 	}
 }
 
+// What is only typed is in no record that a ban could find, so the socket stays open
+// until the backend asks or the widget renews.
+func TestABanOfAnAddressHoldsForWhoHasOnlyTypedIt(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.widgets()
+	backend := h.backend()
+	v, other := h.visit(map[string]string{"email": "Spam+7@mail.example"}), h.visit(map[string]string{"email": "no spam@mail.example"})
+	h.control("visitors/ban", map[string]any{"email": "spam@mail.example", "reason": "spam"}, "")
+	if h.introspects(v.Token) || h.asks(backend, v.Token) != policy.ReasonBanned {
+		t.Error("asked live, the ban does not hold")
+	}
+	if a := h.visit(map[string]string{"renew": v.Renew}); a.Reason != policy.ReasonBanned {
+		t.Errorf("%+v", a)
+	}
+	if !h.introspects(other.Token) {
+		t.Error("somebody else is banned")
+	}
+}
+
 func TestABannedNetworkIsKnownToABackendThatNamesIt(t *testing.T) {
 	t.Parallel()
 	h := start(t, storetest.Bolt, "")

@@ -34,6 +34,7 @@ type AccessClaims struct {
 	Site        string   `json:"site"`         // the site's path, "" for the root
 	SubjectType string   `json:"subject_type"` // policy.Agent, Visitor or Client
 	Assurance   string   `json:"assurance,omitempty"`
+	Typed       typed    `json:"given_by_visitor,omitzero"`
 
 	Roles        []string `json:"roles,omitempty"`
 	Groups       []string `json:"groups,omitempty"`
@@ -42,6 +43,11 @@ type AccessClaims struct {
 	// AllowedNetworks are CIDRs. Nil: no restriction; empty and not nil: nobody.
 	AllowedNetworks      []string `json:"allowed_networks,omitzero"`
 	AllowedNetworksCheck string   `json:"allowed_networks_check,omitempty"` // "remote": too many for a token, ask
+}
+
+// typed is what a visitor has typed, as far as bans are judged by it.
+type typed struct {
+	Email string `json:"email,omitempty"`
 }
 
 // Audience is the claim aud: one string where there is one, else a list (RFC

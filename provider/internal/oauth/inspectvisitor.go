@@ -22,7 +22,7 @@ func (o *OAuth) liveVisitor(ctx context.Context, s *site.Site, v *verified, ip n
 		return t, &Inactive{policy.ReasonRevoked}
 	}
 	standing, err := o.Visitors.Stand(ctx, s, visitors.Token{
-		Subject: c.Subject, SID: c.SID, ID: c.ID, Issued: c.Issued(), Anonymous: c.Assurance == anonymous,
+		Subject: c.Subject, SID: c.SID, ID: c.ID, Issued: c.Issued(), Anonymous: c.Assurance == anonymous, Typed: c.Typed.Email,
 	})
 	if err != nil {
 		return t, err

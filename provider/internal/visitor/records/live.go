@@ -10,6 +10,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -24,6 +25,7 @@ type Token struct {
 	ID           string // the jti
 	Issued       time.Time
 	Anonymous    bool
+	Typed        string     // the address that the visitor has typed; empty: none
 	IP           netip.Addr // of who shows it; the zero Addr: not known
 }
 
@@ -78,6 +80,9 @@ func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standin
 				return err
 			}
 			out.Reason = t.lost(&rec)
+		}
+		if typed, bad := web.CanonicalEmail(t.Typed); out.Facts.Email == "" && bad == nil {
+			out.Facts.Email = typed // it can do the visitor no good
 		}
 		if out.Reason == "" && t.shown() {
 			out.Reason, err = t.announced(tx)
