@@ -71,8 +71,8 @@ const (
 	BreakGlassEnd   = "break_glass.end"
 	BreakGlassCodes = "break_glass.codes" // offline codes were made
 
-	FederationRefused  = "federation.refused"  // a login elsewhere did not hold
-	FederationVisitor  = "federation.visitor"  // a visitor was vouched for
+	FederationRefused  = "federation.refused" // a login elsewhere did not hold
+	FederationVisitor  = "federation.visitor" // a visitor was vouched for
 	ConnectionCreate   = "connection.create"
 	ConnectionUpdate   = "connection.update"
 	ConnectionDelete   = "connection.delete"
