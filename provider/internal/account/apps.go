@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -103,7 +104,7 @@ func (x *Account) apps(w http.ResponseWriter, r *http.Request) error {
 				ID: a.client.ID, Name: a.name(), Company: a.client.Company, URI: a.client.ClientURI, Scopes: scopeLines(a.asked()), Given: a.given,
 			})
 		}
-		slices.SortFunc(page.Apps, func(a, b templates.AppLine) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
+		arrange.By(page.Apps, func(a, b templates.AppLine) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
 		return page, nil
 	})
 }

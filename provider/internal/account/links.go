@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -30,7 +30,7 @@ func (x *Account) myLinks(tx store.Tx, v *visit) (lines []templates.AccountLink,
 		}
 		lines = append(lines, line)
 	}
-	slices.SortFunc(lines, func(a, b templates.AccountLink) int {
+	arrange.By(lines, func(a, b templates.AccountLink) int {
 		return strings.Compare(a.ConnectionName+"\x00"+a.ID, b.ConnectionName+"\x00"+b.ID)
 	})
 	return lines, nil

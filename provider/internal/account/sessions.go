@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -29,7 +29,7 @@ func (x *Account) sessions(w http.ResponseWriter, r *http.Request) error {
 		for i := range all {
 			page.Sessions = append(page.Sessions, sessionLine(&all[i], v))
 		}
-		slices.SortStableFunc(page.Sessions, func(a, b templates.SessionLine) int { return cmp.Compare(order(a), order(b)) })
+		arrange.By(page.Sessions, func(a, b templates.SessionLine) int { return cmp.Compare(order(a), order(b)) })
 		return page, nil
 	})
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -31,7 +31,7 @@ func (a *Admin) traceConnection(ctx context.Context, in connectionInput, _ *call
 				list = append(list, rec)
 			}
 		}
-		slices.SortFunc(list, func(a, b store.Trace) int { return strings.Compare(a.ID, b.ID) })
+		arrange.By(list, func(a, b store.Trace) int { return strings.Compare(a.ID, b.ID) })
 		out.Attempts = []store.TraceRecord{}
 		for _, rec := range list {
 			plain, err := a.Sealer.Open(in.Site, store.Traces.Kind, rec.ID, rec.Sealed)

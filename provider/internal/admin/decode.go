@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 )
 
 // maxFile is the most that a site file may have, in bytes: some 50,000 agents.
@@ -55,7 +57,7 @@ func (f faultList) err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(f, func(a, b Fault) int { return a.Line - b.Line })
+	arrange.By(f, func(a, b Fault) int { return a.Line - b.Line })
 	return &FileError{f}
 }
 

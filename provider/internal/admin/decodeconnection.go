@@ -3,12 +3,13 @@ package admin
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 )
 
 // maxDocument is the most that a document in the file may have, in bytes.
@@ -97,7 +98,7 @@ func (d decoder) attributes(n *yaml.Node, into *attributeList, name string) {
 		}
 		*into = append(*into, a)
 	})
-	slices.SortStableFunc(*into, func(a, b fileAttribute) int { return strings.Compare(a.field, b.field) })
+	arrange.By(*into, func(a, b fileAttribute) int { return strings.Compare(a.field, b.field) })
 }
 
 // listFrom makes a list of one name in from.
@@ -114,7 +115,7 @@ func (d decoder) mapped(n *yaml.Node, into *mappedList, name string) {
 	d.pairs(n, name, func(key, value *yaml.Node) {
 		*into = append(*into, fileMapped{line{key.Line}, key.Value, sorted(d.texts(value, fmt.Sprintf("%s: %q", name, key.Value)))})
 	})
-	slices.SortStableFunc(*into, func(a, b fileMapped) int { return strings.Compare(a.value, b.value) })
+	arrange.By(*into, func(a, b fileMapped) int { return strings.Compare(a.value, b.value) })
 }
 
 // MarshalYAML writes the mapping as the file has it, in its shortest form.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -45,7 +46,7 @@ func connectionFields(before, after *store.Connection) []Field {
 		}
 	}
 	fields = append(fields, changedSecrets(before, after)...)
-	slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	arrange.By(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return fields
 }
 

@@ -1,8 +1,7 @@
 package admin
 
 import (
-	"slices"
-
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -98,7 +97,7 @@ func (f *fileSite) fillConnections(tx store.Tx) error {
 			bans = append(bans, b)
 		}
 	}
-	slices.SortFunc(bans, func(a, b store.Ban) int { return a.Created.Compare(b.Created) })
+	arrange.By(bans, func(a, b store.Ban) int { return a.Created.Compare(b.Created) })
 	for i := range bans {
 		f.VisitorBans = append(f.VisitorBans, fileBanOf(&bans[i]))
 	}

@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -106,7 +106,7 @@ func (x *Factors) makeRoomForDevice(tx store.Tx, r *http.Request, agentID string
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b store.Device) int { return b.Created.Compare(a.Created) })
+	arrange.By(all, func(a, b store.Device) int { return b.Created.Compare(a.Created) })
 	here, _, _ := presented(r)
 	kept := 0
 	for _, d := range all {
@@ -206,7 +206,7 @@ func (x *Factors) Devices(tx store.Tx, agentID string, r *http.Request) ([]Devic
 	for _, d := range all {
 		list = append(list, Device{d.ID, d.IP, d.UserAgent, d.Created, d.Seen, d.Expires, d.ID == here})
 	}
-	slices.SortFunc(list, func(a, b Device) int { return b.Seen.Compare(a.Seen) })
+	arrange.By(list, func(a, b Device) int { return b.Seen.Compare(a.Seen) })
 	return list, err
 }
 

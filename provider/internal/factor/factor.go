@@ -16,12 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -126,7 +126,7 @@ func (x *Factors) List(tx store.Tx, agentID string) ([]Factor, error) {
 	for _, a := range all {
 		list = append(list, Factor{a.ID, a.Type, a.Name, a.Created, a.Used, a.Synced, a.OnThisDevice})
 	}
-	slices.SortStableFunc(list, func(a, b Factor) int { return a.Created.Compare(b.Created) })
+	arrange.By(list, func(a, b Factor) int { return a.Created.Compare(b.Created) })
 	return list, err
 }
 

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"slices"
 
 	"github.com/chatelaine-id/chatelaine/mfa"
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -50,7 +50,7 @@ func (x *Factors) makeRoom(tx store.Tx, agentID, owner string) error {
 		}
 		begun = append(begun, e)
 	}
-	slices.SortFunc(begun, func(a, b store.Enrolment) int { return b.Expires.Compare(a.Expires) })
+	arrange.By(begun, func(a, b store.Enrolment) int { return b.Expires.Compare(a.Expires) })
 	kept := 0
 	for _, e := range begun {
 		if e.Owner != owner && kept < maxEnrolments-1 {

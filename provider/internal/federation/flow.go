@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -131,7 +131,7 @@ func (x *Federation) flows(r *http.Request, s *site.Site) (all []*flow, err erro
 			all = append(all, f)
 		}
 	}
-	slices.SortFunc(all, func(a, b *flow) int { return a.Started.Compare(b.Started) })
+	arrange.By(all, func(a, b *flow) int { return a.Started.Compare(b.Started) })
 	return all, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -289,7 +290,7 @@ func saidLines(said map[string][]string) (lines []templates.SaidLine) {
 	for name, values := range shown(said) {
 		lines = append(lines, templates.SaidLine{Name: name, Values: values})
 	}
-	slices.SortFunc(lines, func(a, b templates.SaidLine) int { return strings.Compare(a.Name, b.Name) })
+	arrange.By(lines, func(a, b templates.SaidLine) int { return strings.Compare(a.Name, b.Name) })
 	return lines
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -45,7 +46,7 @@ func (x *Federation) pairsOf(ctx context.Context, at *attempt) ([]pair, error) {
 	}
 	list := slices.Clone(v.([]pair))
 	now := x.Now()
-	slices.SortStableFunc(list, func(a, b pair) int { // the newest that has begun, then older ones, then those to come
+	arrange.By(list, func(a, b pair) int { // the newest that has begun, then older ones, then those to come
 		if begunA, begunB := !a.activates.After(now), !b.activates.After(now); begunA != begunB {
 			if begunA {
 				return -1

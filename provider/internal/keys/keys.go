@@ -16,10 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -168,7 +168,7 @@ func (k *Keys) List(ctx context.Context, path string) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(records, func(a, b store.SigningKey) int { return b.Created.Compare(a.Created) })
+	arrange.By(records, func(a, b store.SigningKey) int { return b.Created.Compare(a.Created) })
 	list := make([]Info, len(records))
 	for i, r := range records {
 		list[i] = Info{r.KID, r.Alg, state(&r, k.Now()), r.Created, r.Activates, r.Retires, r.Withdrawn}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -75,7 +76,7 @@ func (k *Keys) load(ctx context.Context, path string) (*ring, error) {
 		r.byKID[rec.KID] = entry
 		r.newest = append(r.newest, entry)
 	}
-	slices.SortFunc(r.newest, func(a, b *key) int {
+	arrange.By(r.newest, func(a, b *key) int {
 		return cmp.Or(b.times.Activates.Compare(a.times.Activates), cmp.Compare(a.kid, b.kid))
 	})
 	k.parsed[path] = known

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -65,7 +65,7 @@ func (x *Sessions) makeRoom(w http.ResponseWriter, r *http.Request, s *site.Site
 		}
 		flows = append(flows, flow{name, rec.Started})
 	}
-	slices.SortFunc(flows, func(a, b flow) int { return a.started.Compare(b.started) })
+	arrange.By(flows, func(a, b flow) int { return a.started.Compare(b.started) })
 	for _, f := range flows[:len(flows)-maxFlows+1] {
 		web.ClearCookie(w, r, f.name)
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -24,7 +25,7 @@ func (x *Sessions) List(tx store.Tx, s *site.Site, agentID string) ([]store.Sess
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
 	all = slices.DeleteFunc(all, func(rec store.Session) bool { return x.void(s, &agent, &rec) })
-	slices.SortFunc(all, func(a, b store.Session) int {
+	arrange.By(all, func(a, b store.Session) int {
 		return cmp.Or(b.Seen.Compare(a.Seen), b.Created.Compare(a.Created), cmp.Compare(a.SID, b.SID))
 	})
 	return all, nil

@@ -2,10 +2,10 @@ package site
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -33,7 +33,7 @@ func loadConnections(tx store.Tx) (connections, error) {
 			}
 		}
 	}
-	slices.SortFunc(c.agents, func(a, b *store.Connection) int {
+	arrange.By(c.agents, func(a, b *store.Connection) int {
 		if n := strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)); n != 0 {
 			return n
 		}

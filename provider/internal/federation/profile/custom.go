@@ -3,9 +3,10 @@ package profile
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 )
 
 // custom are the fields of a site's own, in the types that the mapping gives them.
@@ -33,7 +34,7 @@ func (m *mapping) custom() (list []Custom, err error) {
 		}
 		list = append(list, Custom{name, string(text)})
 	}
-	slices.SortFunc(list, func(a, b Custom) int { return strings.Compare(a.Name, b.Name) })
+	arrange.By(list, func(a, b Custom) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
