@@ -15,19 +15,23 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// withoutThirdPartyCookies is a browser whose owner has forbidden them.
-func withoutThirdPartyCookies(t *testing.T) context.Context {
+// thirdPartyCookies is a browser whose owner allows them, or not.
+func thirdPartyCookies(t *testing.T, wishes string) context.Context {
 	t.Helper()
 	profile := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(profile, "Default"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	wishes := `{"profile": {"block_third_party_cookies": true, "cookie_controls_mode": 1}}`
-	if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(wishes), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(`{"profile": `+wishes+`}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return browser(t, chromedp.UserDataDir(profile), chromedp.Flag("test-third-party-cookie-phaseout", true))
+	return browser(t, chromedp.UserDataDir(profile))
 }
+
+const (
+	cookiesBlocked = `{"block_third_party_cookies": true, "cookie_controls_mode": 1}`
+	cookiesAllowed = `{"block_third_party_cookies": false, "cookie_controls_mode": 0}`
+)
 
 // cookieElsewhere is what a page of one site gets back of a cookie that another has
 // set: "kept" or "blocked".
@@ -58,8 +62,8 @@ func cookieElsewhere(t *testing.T, tab context.Context, wanted string) {
 
 func TestTheBrowserOfTheShopsWalkBlocksThirdPartyCookies(t *testing.T) {
 	t.Parallel()
-	cookieElsewhere(t, browser(t), "kept")
-	cookieElsewhere(t, withoutThirdPartyCookies(t), "blocked")
+	cookieElsewhere(t, thirdPartyCookies(t, cookiesAllowed), "kept")
+	cookieElsewhere(t, thirdPartyCookies(t, cookiesBlocked), "blocked")
 }
 
 // popUp does what opens a window, and steps in that window.
@@ -79,7 +83,7 @@ func popUp(t *testing.T, tab context.Context, open step, steps ...step) {
 
 func TestAVisitorOfTheDemosShopBecomesKnown(t *testing.T) {
 	t.Parallel()
-	visitor := withoutThirdPartyCookies(t)
+	visitor := thirdPartyCookies(t, cookiesBlocked)
 	shop := found(t, startDemo(t), `Be a visitor of the shop[^:]*: (\S+)`)
 
 	do(t, visitor, chromedp.Navigate(shop), chromedp.WaitVisible("#open"), picture("shop"), chromedp.Click("#open"), says("#who", "an anonymous visitor"),
@@ -103,7 +107,7 @@ func TestAVisitorOfTheDemosShopBecomesKnown(t *testing.T) {
 
 func TestTheDemosAgentBansAVisitorAndTheChatGoes(t *testing.T) {
 	t.Parallel()
-	visitor, agent := withoutThirdPartyCookies(t), browser(t)
+	visitor, agent := thirdPartyCookies(t, cookiesBlocked), browser(t)
 	said := startDemo(t)
 	shop := found(t, said, `Be a visitor of the shop[^:]*: (\S+)`)
 	do(t, visitor, chromedp.Navigate(shop), chromedp.Click("#open"), says("#who", "an anonymous visitor"), chromedp.SendKeys("#text", "Rude words"), chromedp.Click("#say button"), says("#said", "Rude words"))
