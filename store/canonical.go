@@ -8,7 +8,7 @@ import (
 // Canonical decodes a stored value and makes sure that it is, to the byte, what
 // Put would write: an encoding can say one thing in several ways. Anything else is
 // ErrDamaged.
-func (t *Table[T]) Canonical(raw []byte) (T, error) {
+func Canonical[T any](t *Table[T], raw []byte) (T, error) {
 	rec, err := t.decode(raw)
 	if err != nil {
 		return rec, err

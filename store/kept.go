@@ -11,7 +11,7 @@ type Kept[T any] struct {
 
 // Reread is Get for somebody who has read the record before: it is read again,
 // and decoded again only if its bytes are not what they were. kept may be nil.
-func (t *Table[T]) Reread(tx Tx, key string, kept *Kept[T]) (*Kept[T], error) {
+func Reread[T any](tx Tx, t *Table[T], key string, kept *Kept[T]) (*Kept[T], error) {
 	if key == "" {
 		return nil, ErrNotFound
 	}

@@ -27,7 +27,7 @@ func TestARereadRecordIsDecodedAgainOnlyWhenItChanged(t *testing.T) {
 	}
 	reread := func(kept *store.Kept[store.Department]) (again *store.Kept[store.Department], err error) {
 		err = engine.View(t.Context(), "", func(tx store.Tx) error {
-			again, err = store.Departments.Reread(tx, "billing", kept)
+			again, err = store.Reread(tx, &store.Departments, "billing", kept)
 			return err
 		})
 		return again, err

@@ -24,7 +24,7 @@ func TestReplaceKeepsLookupsTrueAndRefusesAnotherKey(t *testing.T) {
 		}
 		rec := old
 		rec.SID = "two"
-		if err := store.Grants.Replace(tx, &old, &rec); err != nil {
+		if err := store.Replace(tx, &store.Grants, &old, &rec); err != nil {
 			return err
 		}
 		if _, err := store.Grants.Find(tx, "sid", "one"); !errors.Is(err, store.ErrNotFound) {
@@ -35,7 +35,7 @@ func TestReplaceKeepsLookupsTrueAndRefusesAnotherKey(t *testing.T) {
 		}
 		other := rec
 		other.ID = "h"
-		if err := store.Grants.Replace(tx, &rec, &other); !errors.Is(err, store.ErrNoKey) {
+		if err := store.Replace(tx, &store.Grants, &rec, &other); !errors.Is(err, store.ErrNoKey) {
 			t.Errorf("another key: %v", err)
 		}
 		return nil

@@ -12,7 +12,8 @@ import (
 // rows is what the work on records asks of a Table without knowing their type. A
 // record is a *T in an any; nil is none. The work is written once for all tables:
 // as methods of Table[T] the compiler makes it anew for each kind of record,
-// which took a ninth of the whole program.
+// which took a ninth of the whole program. What few tables need is a function for
+// the same reason: methods are made for all.
 type rows interface {
 	AnyTable
 	key(rec any) string
@@ -88,6 +89,41 @@ func get(tx Tx, t rows, key string, into any) error {
 		return err
 	}
 	return decode(t, raw, into)
+}
+
+// walk gives the records whose key is greater than after, in key order, until each
+// has had enough.
+func walk(tx Tx, t rows, after string, each func(rec any, err error) bool) {
+	var from []byte
+	if after != "" {
+		from = append([]byte(after), 0)
+	}
+	for item, err := range tx.Scan(t.Name(), from, nil) {
+		rec := t.fresh()
+		if err == nil {
+			err = decode(t, item.Value, rec)
+		}
+		if !each(rec, err) {
+			return
+		}
+	}
+}
+
+// walkLookup gives the records with that lookup value, in key order, until each has
+// had enough or one cannot be read.
+func walkLookup(tx Tx, t rows, lookup, value string, each func(rec any, err error) bool) {
+	for key, err := range followed(tx, t, lookup, value) {
+		rec := t.fresh()
+		if err == nil {
+			err = get(tx, t, key, rec)
+		}
+		if errors.Is(err, ErrNotFound) { // it has expired
+			continue
+		}
+		if !each(rec, err) || err != nil {
+			return
+		}
+	}
 }
 
 func lives(tx Tx, t rows, key string) (bool, error) {

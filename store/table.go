@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"iter"
 	"time"
 )
@@ -72,39 +71,19 @@ func (t *Table[T]) Find(tx Tx, lookup, value string) (T, error) {
 // List yields the records with this lookup value, in key order.
 func (t *Table[T]) List(tx Tx, lookup, value string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for key, err := range followed(tx, t, lookup, value) {
-			var rec T
-			if err == nil {
-				rec, err = t.Get(tx, key)
-			}
-			if errors.Is(err, ErrNotFound) { // it has expired
-				continue
-			}
-			if !yield(rec, err) || err != nil {
-				return
-			}
-		}
+		walkLookup(tx, t, lookup, value, func(rec any, err error) bool { return yield(wholeOf[T](rec, err)) })
 	}
 }
 
 // All yields the records whose key is greater than after, in key order.
 func (t *Table[T]) All(tx Tx, after string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var from []byte
-		if after != "" {
-			from = append([]byte(after), 0)
-		}
-		for item, err := range tx.Scan(t.Kind, from, nil) {
-			var rec T
-			if err == nil {
-				rec, err = t.decode(item.Value)
-			}
-			if !yield(rec, err) || err != nil {
-				return
-			}
-		}
+		walk(tx, t, after, func(rec any, err error) bool { return yield(wholeOf[T](rec, err)) })
 	}
 }
+
+// wholeOf is the record that a walk came by.
+func wholeOf[T any](rec any, err error) (T, error) { return whole(rec.(*T), err) }
 
 func (t *Table[T]) decode(raw []byte) (T, error) {
 	var rec T

@@ -33,5 +33,5 @@ func (b beside) take(sequence uint64) (row store.AuditPersonal, err error) {
 		return row, nil
 	}
 	delete(b, key)
-	return store.AuditPersonals.Canonical(raw)
+	return store.Canonical(&store.AuditPersonals, raw)
 }

@@ -45,7 +45,7 @@ func (v *verifier) unsealed(item store.Item) {
 		v.report.FirstUnsealed = string(item.Key)
 	}
 	where := "unsealed record " + string(item.Key)
-	rec, err := store.UnsealedAudits.Canonical(item.Value)
+	rec, err := store.Canonical(&store.UnsealedAudits, item.Value)
 	if err != nil {
 		v.bad(0, where, "%v", err)
 		return

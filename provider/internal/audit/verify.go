@@ -226,7 +226,7 @@ func (v *verifier) head(tx store.Tx) (head store.AuditHead, ok bool) {
 		return head, true
 	}
 	if err == nil {
-		head, err = store.AuditHeads.Canonical(raw)
+		head, err = store.Canonical(&store.AuditHeads, raw)
 	}
 	if err != nil {
 		v.bad(0, "head", "%v", err)
@@ -278,7 +278,7 @@ func (v *verifier) entry(item store.Item, rows beside) bool {
 		v.badEntry(n, "something else stands before it, under the key %q", item.Key)
 		return false
 	}
-	e, err := store.AuditEntries.Canonical(item.Value)
+	e, err := store.Canonical(&store.AuditEntries, item.Value)
 	if err != nil {
 		v.badEntry(n, "%v", err)
 		return false

@@ -219,12 +219,12 @@ func (v *verified) lookUp(tx store.Tx) (*footing, error) {
 	}
 	grantID, _ := store.GrantOf(v.claims.ID)
 	var err error
-	if now.grant, err = store.Grants.Reread(tx, grantID, last.grant); errors.Is(err, store.ErrNotFound) {
+	if now.grant, err = store.Reread(tx, &store.Grants, grantID, last.grant); errors.Is(err, store.ErrNotFound) {
 		return nil, &Inactive{policy.ReasonRevoked}
 	} else if err != nil {
 		return nil, err
 	}
-	if now.agent, err = store.Agents.Reread(tx, v.claims.Subject, last.agent); errors.Is(err, store.ErrNotFound) {
+	if now.agent, err = store.Reread(tx, &store.Agents, v.claims.Subject, last.agent); errors.Is(err, store.ErrNotFound) {
 		return nil, &Inactive{policy.ReasonSubjectInactive}
 	} else if err != nil {
 		return nil, err

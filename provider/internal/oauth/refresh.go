@@ -173,7 +173,7 @@ func (h *refreshHandler) PopulateTokenEndpointResponse(ctx context.Context, _ fo
 	out.SetTokenType("bearer")
 	out.SetExtra("refresh_token", x.rotate())
 	x.grant.Expires = x.idleEnd()
-	if err := store.Grants.Replace(x.tx, x.before, x.grant); err != nil {
+	if err := store.Replace(x.tx, &store.Grants, x.before, x.grant); err != nil {
 		return fmt.Errorf("write the grant: %w", err)
 	}
 	if x.fresh == nil {
