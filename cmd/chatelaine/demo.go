@@ -260,7 +260,8 @@ func (d *demo) print(t *terminal, desk *desk, accounts []account) {
 	t.say("     %s", desk.outboxURL())
 	t.say("  4. Be a visitor of the shop, and open the chat at its corner: %s", d.shopURL)
 	t.say("     You are anonymous; log in to the shop and you are signed; sign in with Acme Club, in a pop-up, and you are federated.")
-	t.say("     Ban the visitor as Sam, at the desk, and watch the chat go.")
+	t.say("     Ban the visitor as Sam, at the desk, and watch the chat go. Or by command, with the visitor's id from the desk:")
+	t.say("     chatelaine visitor ban --data %s --reason rude --for 10m --visitor ID", d.server.cfg.data)
 	t.say("\n  The identity provider itself: %s\n", d.server.cfg.publicURL)
 }
 

@@ -126,6 +126,18 @@ func TestTheDemosAgentBansAVisitorAndTheChatGoes(t *testing.T) {
 	do(t, visitor, chromedp.Reload(), chromedp.WaitReady("h1"), chromedp.Sleep(time.Second), chromedp.WaitNotVisible("#bubble"))
 	do(t, agent, chromedp.Click("#visitors button"), says("#visitors", "Omar Haddad, federated, gone"))
 	do(t, visitor, chromedp.Reload(), chromedp.WaitVisible("#open"), chromedp.Click("#open"), says("#who", "Omar Haddad"), says("#said", "Rude words"))
+
+	// By the command that the demo prints.
+	id, err := chromedp.Run(visitor, chromedp.Evaluate[string](`document.getElementById("who").dataset.visitor`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := strings.Fields(strings.Replace(found(t, said, `chatelaine (visitor ban .* --visitor ID)`), "ID", id, 1))
+	out := &spoken{}
+	if code := run(t.Context(), &terminal{in: strings.NewReader(""), out: out, err: out}, command); code != exitDone {
+		t.Fatalf("%v ends with %d: %s", command, code, out)
+	}
+	do(t, visitor, chromedp.WaitNotVisible("#bubble"))
 }
 
 func TestTheDemosShopSaysWhatItNeedsWithoutScripts(t *testing.T) {

@@ -111,7 +111,10 @@ function person(v, mayBan) {
   const last = document.createElement("span");
   last.className = "soft";
   last.textContent = v.last;
-  li.append(who, last);
+  const id = document.createElement("code");
+  id.className = "soft";
+  id.textContent = v.visitor;
+  li.append(who, last, id);
   if (mayBan) {
     const button = document.createElement("button");
     button.type = "button";
