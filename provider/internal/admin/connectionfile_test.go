@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // fourLogins are the connections of the design.
@@ -37,8 +38,11 @@ func (h *house) connection(id string) (c store.Connection) {
 }
 
 func TestTheConnectionsOfTheDesignAreStored(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testTheConnectionsOfTheDesignAreStored)
+}
+
+func testTheConnectionsOfTheDesignAreStored(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
 	corp, portal, entra, shop := h.connection("corp"), h.connection("portal"), h.connection("entra"), h.connection("shop")
 	got := []any{corp.Domains, corp.Create, corp.Attributes, corp.RoleMap, *corp.SAML}
@@ -71,8 +75,11 @@ func TestTheConnectionsOfTheDesignAreStored(t *testing.T) {
 }
 
 func TestApplyingConnectionsAgainChangesNothing(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testApplyingConnectionsAgainChangesNothing)
+}
+
+func testApplyingConnectionsAgainChangesNothing(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
 	before := h.connection("portal")
 	if lines := h.must("apply", `{"prune":true}`, fourLogins); len(lines) > 0 {

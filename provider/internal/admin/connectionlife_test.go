@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // rehearsed says that an administrator has rehearsed the connection.
@@ -19,8 +20,11 @@ func (h *house) rehearsed(id string) {
 }
 
 func TestEnforcementWaitsForARehearsalSinceTheLastChange(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testEnforcementWaitsForARehearsalSinceTheLastChange)
+}
+
+func testEnforcementWaitsForARehearsalSinceTheLastChange(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	enforced := strings.Replace(fourLogins, "enforce: false", "enforce: true", 1)
 	h.refused("apply", "", enforced, "usage", "enforce needs a rehearsal first")
 	h.must("apply", "", fourLogins)
@@ -144,8 +148,11 @@ func (h *house) leftOf(connection string) (links, sessions, answers, halfDone in
 }
 
 func TestADisabledConnectionEndsWhatBeganThereAndKeepsItsLinks(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testADisabledConnectionEndsWhatBeganThereAndKeepsItsLinks)
+}
+
+func testADisabledConnectionEndsWhatBeganThereAndKeepsItsLinks(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
 	h.signedInBy("corp", "s1")
 	h.must("apply", "", oneSite(`connections: [{id: corp, disabled: true}]`))
@@ -161,8 +168,11 @@ func TestADisabledConnectionEndsWhatBeganThereAndKeepsItsLinks(t *testing.T) {
 }
 
 func TestARemovedConnectionTakesItsLinksKeysAndSessionsWithIt(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testARemovedConnectionTakesItsLinksKeysAndSessionsWithIt)
+}
+
+func testARemovedConnectionTakesItsLinksKeysAndSessionsWithIt(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
 	h.signedInBy("corp", "s1")
 	h.update(func(tx store.Tx) error {
@@ -222,8 +232,11 @@ func TestARoleThatAMapLeadsToIsNotPruned(t *testing.T) {
 }
 
 func TestBansOfTheFileStandAndOnlyTheyArePruned(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+	storetest.OnBothEngines(t, testBansOfTheFileStandAndOnlyTheyArePruned)
+}
+
+func testBansOfTheFileStandAndOnlyTheyArePruned(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
 	h.says("visitors/ban", `{"network":"198.51.100.7","reason":"by hand"}`, `"network":"198.51.100.7/32"`, `"by":"tess"`)
 	bans := func() (all []store.Ban) {

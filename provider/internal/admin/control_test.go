@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,6 +25,8 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/bolt"
+	"github.com/chatelaine-id/chatelaine/store/postgres"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
 // house is an Admin over a real store.
@@ -32,13 +35,33 @@ type house struct {
 	t *testing.T
 }
 
+// database is the PostgreSQL of the tests that run on both engines.
+var database storetest.Shared
+
+func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
+
+func open(t *testing.T, on storetest.Engine) (s store.Store, err error) {
+	t.Helper()
+	if on == storetest.PostgreSQL {
+		return postgres.Open(t.Context(), postgres.Options{URL: database.URL(t), AllowAsync: true})
+	}
+	return bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+}
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	s, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	return newHouseOn(t, storetest.Bolt)
+}
+
+func newHouseOn(t *testing.T, on storetest.Engine) *house {
+	t.Helper()
+	s, err := open(t, on)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	if c, ok := s.(io.Closer); ok {
+		t.Cleanup(func() { c.Close() })
+	}
 	sealer, err := store.NewSealer(bytes.Repeat([]byte("0123"), 8))
 	if err != nil {
 		t.Fatal(err)

@@ -399,6 +399,7 @@ func TestSecretsOfAFileAreNeverPrinted(t *testing.T) {
 
 func FuzzSiteFiles(f *testing.F) {
 	f.Add(acme)
+	f.Add(fourLogins)
 	f.Add("sites: [{path: a, clients: [{client_id: x, jwks: {keys: [{kty: RSA, n: AQAB, e: AQAB}]}}]}]")
 	f.Add("sites: &a [*a]\n")
 	f.Add("sites: [{ip_allowlist: {entries: [{range: 1.1.1.1-::1}]}}]")

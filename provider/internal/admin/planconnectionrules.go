@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,11 @@ func (p planner) checkConnections(out *plan) {
 		}
 		after[e.after.ID] = e.after
 	}
+	beside := maps.Clone(after) // those that are not in the file, and those before in it
+	for i := range p.file.Connections {
+		delete(beside, p.file.Connections[i].ID)
+	}
+	seen := &providers{map[string]string{}, map[string]map[[32]byte]bool{}}
 	for i := range p.file.Connections {
 		f := &p.file.Connections[i]
 		c, ok := after[f.ID]
@@ -37,9 +43,10 @@ func (p planner) checkConnections(out *plan) {
 			continue
 		}
 		before, had := p.have.connections[f.ID]
-		r := connectionRules{p, out, f.At, c, before, had}
+		r := connectionRules{p, out, f.At, c, before, had, seen}
 		r.whole()
-		r.alone(after)
+		r.alone(beside)
+		beside[f.ID] = c
 	}
 	p.checkStillMapped(out, after)
 }
@@ -52,6 +59,20 @@ type connectionRules struct {
 	c      *store.Connection
 	before store.Connection
 	had    bool
+	seen   *providers
+}
+
+// providers are what connections are compared by, worked out once for each.
+type providers struct {
+	names   map[string]string
+	secrets map[string]map[[32]byte]bool // hashes
+}
+
+func (r connectionRules) name(c *store.Connection) string {
+	if _, ok := r.seen.names[c.ID]; !ok {
+		r.seen.names[c.ID] = r.namedBy(c)
+	}
+	return r.seen.names[c.ID]
 }
 
 func (r connectionRules) fault(format string, args ...any) {
@@ -224,13 +245,12 @@ func (r connectionRules) jwt(c *store.JWTConnection) {
 // alone refuses a second connection to the same provider, one for the same
 // purpose, and a secret that two share where a token does not say whom it is for.
 func (r connectionRules) alone(all map[string]*store.Connection) {
-	own := r.namedBy(r.c)
-	for _, id := range sortedKeys(all) {
-		other := all[id]
-		if id == r.c.ID || other.For != r.c.For {
+	own := r.name(r.c)
+	for id, other := range all {
+		if other.For != r.c.For {
 			continue
 		}
-		if own != "" && other.Kind == r.c.Kind && r.namedBy(other) == own {
+		if own != "" && other.Kind == r.c.Kind && r.name(other) == own {
 			r.fault("has the same %s as connection %s", own, id)
 		}
 		if r.c.Default && other.Default {
@@ -260,9 +280,8 @@ func (r connectionRules) ownSecrets(all map[string]*store.Connection) {
 		return
 	}
 	mine := r.secretsOf(r.c)
-	for _, id := range sortedKeys(all) {
-		other := all[id]
-		if id == r.c.ID || other.JWT == nil || r.c.JWT.Dialect == jwt.Strict && other.JWT.Dialect == jwt.Strict {
+	for id, other := range all {
+		if other.JWT == nil || r.c.JWT.Dialect == jwt.Strict && other.JWT.Dialect == jwt.Strict {
 			continue
 		}
 		for sum := range r.secretsOf(other) {
@@ -276,7 +295,11 @@ func (r connectionRules) ownSecrets(all map[string]*store.Connection) {
 
 // secretsOf are hashes of the keys, to compare.
 func (r connectionRules) secretsOf(c *store.Connection) map[[32]byte]bool {
+	if known, ok := r.seen.secrets[c.ID]; ok {
+		return known
+	}
 	sums := map[[32]byte]bool{}
+	r.seen.secrets[c.ID] = sums
 	for _, k := range c.JWT.Keys {
 		plain := r.vault.open(c.ID, k.Secret)
 		if len(k.Secret) == 0 {
