@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -20,6 +21,10 @@ const chatScope = "chat"
 func (c checker) client(cl *fileClient) {
 	if cl.ID == "" || len(cl.ID) > 128 || strings.ContainsFunc(cl.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		c.faults.add(cl.At, "a client needs a client_id of 1 to 128 printable characters without spaces, not %q", cl.ID)
+		return
+	}
+	if strings.EqualFold(cl.ID, records.ClientID) {
+		c.faults.add(cl.At, "client_id %q is what visitors' tokens carry: choose another", cl.ID)
 		return
 	}
 	what := "client " + cl.ID
