@@ -59,10 +59,16 @@ func (x samlSource) Check(ctx context.Context, at *attempt) {
 			return
 		}
 		at.check("metadata", rec.Fault == "", "metadata at "+at.conn.SAML.MetadataURL, faultOr(rec.Fault, "read "+rec.At.Format(time.RFC3339)))
+		if len(rec.Body) == 0 {
+			return
+		}
 	}
+	before := len(at.checks)
 	idp, err := x.idp(ctx, at)
 	if err != nil {
-		at.check("metadata", false, "an identity provider", err.Error())
+		if len(at.checks) == before {
+			at.check("metadata", false, "an identity provider", err.Error())
+		}
 		return
 	}
 	at.check("entity_id", idp.EntityID != "", "the provider's name", idp.EntityID)
