@@ -1,7 +1,6 @@
 package federation
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -113,15 +112,6 @@ func (x *Federation) errorPage(w http.ResponseWriter, r *http.Request, at *attem
 		status = http.StatusForbidden
 	}
 	return x.Web.Render(w, r, status, page)
-}
-
-// outbound turns the fault of a request of ours into one that says nothing of our
-// network to who tried.
-func outbound(err error, what string) error {
-	if errors.Is(err, web.ErrOutbound) {
-		return refuse(codeProviderDown, "%s: %v", what, err)
-	}
-	return err
 }
 
 // connectionRef is the connection in the audit log.
