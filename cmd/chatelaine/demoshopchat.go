@@ -66,8 +66,12 @@ func (c *shopChat) talkOf(r *http.Request, token *verify.Token) *talk {
 		if old == "" {
 			break
 		}
-		if _, err := c.client.Token(r.Context(), old); errors.Is(err, verify.ErrRevoked) {
+		_, err := c.client.Token(r.Context(), old)
+		if errors.Is(err, verify.ErrRevoked) {
 			return c.talks.handOver(before, token, raw)
+		}
+		if err != nil { // it says nothing of an upgrade any more
+			break
 		}
 	}
 	return c.talks.of(token, raw)

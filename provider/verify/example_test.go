@@ -111,3 +111,35 @@ func ExampleClient_Ask() {
 	fmt.Println(decision.Allowed, decision.Reason)
 	// Output: true allowed
 }
+
+// A visitor whom nobody vouches for is told to sign in.
+func ExampleClient_Middleware_visitor() {
+	issuer, client := open()
+	defer issuer.Close()
+	defer client.Close()
+
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := verify.FromContext(r.Context())
+		visitor, _ := token.Visitor()
+		fmt.Fprintf(w, "orders of %s", visitor.ExternalID)
+	})
+	handler := client.Middleware(orders, verify.Guard{
+		Action:  policy.ActionChat,
+		Demands: policy.Demands{Assurance: []string{"signed", "federated"}},
+	})
+
+	for _, assurance := range []string{"anonymous", "signed"} {
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.Token(verifytest.Claims{"subject_type": "visitor", "assurance": assurance, "external_id": "cust-17"}))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code == http.StatusOK {
+			fmt.Println(w.Body)
+		} else {
+			fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+		}
+	}
+	// Output:
+	// 401 Bearer realm="https://chat.example", error="insufficient_user_authentication", error_description="step_up_required", acr_values="signed federated"
+	// orders of cust-17
+}
