@@ -79,6 +79,7 @@ const (
 	NoticeSessionsEnded    = "sessions_ended"
 	NoticeSSOOnly          = "sso_only" // a reset was asked for, and there is no password here; Detail: the connection, if it is known
 	NoticeLinked           = "linked"   // the account was linked to a connection, Detail
+	NoticeUnlinked         = "unlinked" // and is not any more
 	// NoticeCertificateEnding tells administrators that a certificate of the
 	// connection Detail ends, Until.
 	NoticeCertificateEnding = "certificate_ending"

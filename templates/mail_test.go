@@ -33,7 +33,7 @@ func mailSamples() []Mail {
 	for _, kind := range []string{
 		NoticePasswordChanged, NoticePasswordReset, NoticeLocked, NoticeFactorAdded, NoticeFactorRemoved, NoticeFactorsReset, NoticeCodesRenewed,
 		NoticeRecoveryCodeUsed, NoticePasskeyAdded, NoticeTooManyCodes, NoticeDeviceStolen, NoticeProfileChanged, NoticeEmailChanged,
-		NoticeSessionsEnded, NoticeSSOOnly, noticeOther,
+		NoticeSessionsEnded, NoticeSSOOnly, NoticeUnlinked, noticeOther,
 	} {
 		all = append(all, NoticeMail{Kind: kind, URL: "https://id.example/acme/account"})
 	}

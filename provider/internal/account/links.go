@@ -100,5 +100,5 @@ func (x *Account) unlink(ctx context.Context, tx store.Tx, _ *http.Request, v *v
 	if err != nil {
 		return nil, err
 	}
-	return x.finished(pathAccount, "unlinked"), x.tell(ctx, tx, v, "unlinked")
+	return x.finished(pathAccount, "unlinked"), x.tell(ctx, tx, v, templates.NoticeUnlinked)
 }

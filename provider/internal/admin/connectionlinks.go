@@ -11,6 +11,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/templates"
 )
 
 // traceConnection opens what was checked in the last attempts, the newest last.
@@ -154,13 +155,10 @@ func (a *Admin) unlinkAgent(ctx context.Context, in unlinkInput, _ *call) (any, 
 		if err != nil {
 			return err
 		}
-		return a.notify(ctx, tx, s, agent, noticeUnlinked)
+		return a.notify(ctx, tx, s, agent, templates.NoticeUnlinked)
 	})
 	return out, err
 }
-
-// noticeUnlinked is account's own kind of notice.
-const noticeUnlinked = "unlinked"
 
 // linksOf are an agent's links to that connection, and how many others there are.
 func linksOf(tx store.Tx, agentID, connection string) (there []store.Link, others int, err error) {
