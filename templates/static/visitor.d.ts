@@ -22,8 +22,8 @@ export interface Options {
 }
 
 export interface SignInOptions {
-  /** The connection's id. */
-  connection: string;
+  /** The connection's id. Left out: the only one for visitors, or one that they choose on a page. */
+  connection?: string;
   /**
    * popup (the default; call it in the visitor's own click), redirect (the page is
    * left, and start goes on when it comes back) or frame. Providers that cut a
@@ -67,7 +67,7 @@ export class Chatelaine {
   /** A token that is good for some seconds at least; fresh: another one than before. */
   token(how?: { fresh?: boolean }): Promise<string>;
   /** Signs the visitor in. */
-  signIn(options: SignInOptions): Promise<void>;
+  signIn(options?: SignInOptions): Promise<void>;
   /** Forgets the visitor in this browser and begins as a new one. */
   signOut(): Promise<void>;
   /** Ends it. The visitor is still known the next time. */

@@ -118,11 +118,11 @@ export class Chatelaine {
   }
 
   /**
-   * Signs the visitor in through a connection.
-   * @param {SignInOptions} options
+   * Signs the visitor in through a connection, or one that they choose.
+   * @param {SignInOptions} [options]
    * @returns {Promise<void>} a redirect never comes back here: start goes on with it
    */
-  async signIn(options) {
+  async signIn(options = {}) {
     if (this.#stopped.signal.aborted) throw this.#gone();
     this.#signingIn?.abort(new ChatelaineError("sign_in_replaced", "another sign-in has begun"));
     const ended = this.#signingIn = new AbortController();
@@ -137,7 +137,8 @@ export class Chatelaine {
         visitor: mode, origin: self.origin, code_challenge: await challenge(verifier), code_challenge_method: "S256", state,
       });
       if (ended.signal.aborted) throw ended.signal.reason;
-      const url = `${this.#issuer}/federation/${encodeURIComponent(options.connection)}/start?`;
+      const at = options.connection ? `/${encodeURIComponent(options.connection)}` : "";
+      const url = `${this.#issuer}/federation${at}/start?`;
       if (mode === "redirect") return await this.#leave(url, query, { state, verifier, began: Date.now(), hash: location.hash });
       const code = await (popup
         ? this.#hear(window, popup, state, ended, () => popup.location.replace(url + query), () => popup.closed)

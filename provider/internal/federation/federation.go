@@ -4,7 +4,7 @@
 //
 // Routes, each below /federation/{id}, the connection:
 //
-//	GET       /start     sends the browser to the provider
+//	GET       /start     sends the browser to the provider; without {id}, a visitor chooses
 //	GET POST  /resume    finishes what a provider's answer began; POST after a confirmation
 //	GET       /metadata  ours, for a SAML provider
 //	POST      /acs       a SAML response
@@ -129,4 +129,5 @@ func (x *Federation) Routes(mux *http.ServeMux) {
 		method, path := cut(pattern)
 		mux.Handle(method+" /federation/{id}"+path, handler)
 	}
+	mux.Handle("GET /federation/start", page(x.choose))
 }
