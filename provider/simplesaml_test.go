@@ -95,9 +95,9 @@ func startSimpleSAML(t *testing.T) simpleSAML {
 }
 
 // knows tells it of a connection of ours.
-func (p simpleSAML) knows(h *running, connection string) {
+func (p simpleSAML) knows(h *running, connection string, more ...string) {
 	h.t.Helper()
-	if err := os.WriteFile(filepath.Join(p.root, "metadata/saml20-sp-remote.php"), []byte("<?php "+h.phpOf(connection)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.root, "metadata/saml20-sp-remote.php"), []byte("<?php "+h.phpOf(connection)+strings.Join(more, " ")), 0o644); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -230,4 +230,32 @@ func between(s, begin, end string) string {
 	_, rest, _ := strings.Cut(s, begin)
 	inside, _, _ := strings.Cut(rest, end)
 	return inside
+}
+
+func TestSimpleSAMLphpEncryptsForUsAndBeginsWhereItMay(t *testing.T) {
+	t.Parallel()
+	hasSimpleSAML(t)
+	h, idp := start(t, storetest.Bolt, ""), startSimpleSAML(t)
+	encrypted := func(c *store.Connection) { c.SAML.RequireEncryption, c.IdPInitiated = true, true }
+	h.connect(corp(nil, idp.connection, encrypted))
+	connection := h.issuer + "/federation/corp"
+	idp.knows(h, connection)
+	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
+	p := idp.follow(b, b.link(b.get(h.authorizeURL(verifier)), "connection-corp"), "raj", "rajspass")
+	h.fails(p, http.StatusBadRequest, "token_invalid") // it was in clear
+
+	idp.knows(h, connection, `$metadata['`+connection+`']['assertion.encryption'] = true;`)
+	b = newBrowser(t, deskCallback)
+	p = idp.follow(b, b.link(b.get(h.authorizeURL(verifier)), "connection-corp"), "raj", "rajspass")
+	h.arrives(p, verifier)
+
+	// From its side, by a page that names the account.
+	b = newBrowser(t, "")
+	p = idp.follow(b, b.get(idp.base+"saml2/idp/SSOService.php?spentityid="+url.QueryEscape(connection)), "raj", "rajspass")
+	if p.status != http.StatusOK || !strings.Contains(p.body, "raj@acme.example") || !strings.HasPrefix(p.url.Path, "/federation/corp/resume") {
+		t.Fatalf("no question whether to go on: %d at %s", p.status, p.url)
+	}
+	if p = b.submit(p, "continue", nil); p.url.Path != "/account" || p.status != http.StatusOK {
+		t.Errorf("it ended at %s (status %d)", p.url, p.status)
+	}
 }

@@ -104,7 +104,7 @@ func (x *Federation) verify(ctx context.Context, at *attempt, message []byte) (s
 	if err != nil {
 		return saml.Assertion{}, err
 	}
-	expect := saml.Expect{IdP: idp, Audience: sp.EntityID, ACS: sp.ACS, Unsolicited: true, Now: x.Now(), Skew: at.skew()}
+	expect := saml.Expect{IdP: idp, Audience: sp.EntityID, ACS: sp.ACS, Unsolicited: true, Encrypted: at.conn.SAML.RequireEncryption, Now: x.Now(), Skew: at.skew()}
 	if claimed, err := saml.Look(message); err == nil {
 		expect.InResponseTo = claimed.InResponseTo
 	}

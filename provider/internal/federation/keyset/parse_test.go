@@ -19,13 +19,25 @@ const example = `{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526
 func TestOfAPublishedSetTheSigningKeysAreTaken(t *testing.T) {
 	t.Parallel()
 	keys, err := parse([]byte(example))
-	if err != nil || len(keys) != 1 || keys[0].KID != "2011-04-29" || keys[0].Alg != "RS256" || len(keys[0].Algorithms()) != 1 {
+	if err != nil || len(keys) != 1 || keys[0].KeyID != "2011-04-29" || keys[0].Algorithm != "RS256" {
 		t.Errorf("%+v, %v", keys, err)
 	}
 	unknown := []string{`{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}`, `{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}`, `{}`, `{"kty":"OKP","crv":"X25519","x":"AA"}`}
 	keys, err = parse([]byte(set(append(unknown, jwk(t, "a"), jwk(t, ""), jwk(t, ""), jwk(t, "e", `,"use":"enc"`), jwk(t, "p", `,"alg":"PS256"`))...)))
-	if err != nil || len(keys) != 3 {
+	if err != nil || len(keys) != 4 {
 		t.Errorf("%+v, %v", keys, err)
+	}
+}
+
+func TestOfAPublishedSetAConnectionTakesWhatTokensAreSignedWith(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish(set(jwk(t, "a"), jwk(t, "p", `,"alg":"PS256"`), jwk(t, "b", `,"alg":"EdDSA"`)))
+	h.expect("", "a b")
+	h = newHouse(t)
+	h.publish(set(jwk(t, "p", `,"alg":"PS256"`)))
+	if got, err := h.kids("p"); !errors.Is(err, ErrKeys) {
+		t.Errorf("a set of which nothing can be used: %q, %v", got, err)
 	}
 }
 
@@ -72,7 +84,7 @@ func TestAFetchHasLimits(t *testing.T) {
 	}
 	h := newHouse(t)
 	h.publish(good)
-	h.Client = web.NewOutboundClient(false)
+	h.Sets = New(Options{Client: web.NewOutboundClient(false), Now: h.Now})
 	if got, err := h.kids(""); !errors.Is(err, ErrKeys) {
 		t.Errorf("inside our network: %q, %v", got, err)
 	}
@@ -88,7 +100,7 @@ func FuzzParseNeverPanics(f *testing.F) {
 			t.Errorf("%d keys", len(keys))
 		}
 		for _, k := range keys {
-			if len(k.Algorithms()) == 0 || k.Secret != nil {
+			if !k.Valid() || !k.IsPublic() || len((jwt.Key{Public: k.Key}).Algorithms()) == 0 {
 				t.Errorf("%+v", k)
 			}
 		}

@@ -123,6 +123,16 @@ func TestEncryptedAssertionsAreRead(t *testing.T) {
 	}
 }
 
+func TestAnAssertionInClearIsRefusedWhereItMustBeEncrypted(t *testing.T) {
+	t.Parallel()
+	expect := testExpect()
+	expect.Encrypted = true
+	for name, signed := range signedWays {
+		t.Run(name, func(t *testing.T) { mustRefuse(t, signed(t, plainAssertion), expect, CheckDecryption) })
+	}
+	mustVerify(t, inResponse(encryption{}.wrap(t, signedAlone(t))), expect)
+}
+
 func TestCBCIsOnlyReadBelowASignedResponse(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{algCBC128, algCBC256} {

@@ -207,6 +207,9 @@ func (c *checks) assertionOf(in received, expect Expect) (*etree.Element, *x509.
 	if encrypted, _ := atMostOne(in.root, nsAssertion, "EncryptedAssertion"); encrypted != nil {
 		return c.decrypted(encrypted, in, expect)
 	}
+	if expect.Encrypted {
+		return nil, nil, c.refuse(CheckDecryption, "an assertion that is encrypted for us", "one in clear")
+	}
 	plain, err := one(in.root, nsAssertion, "Assertion")
 	if err != nil {
 		return nil, nil, c.refuse(CheckShape, "an assertion", err.Error())

@@ -81,7 +81,9 @@ type Expect struct {
 	Unsolicited  bool
 	// DecryptionKeys are ours, several during a rollover; at most two are tried.
 	DecryptionKeys []*rsa.PrivateKey
-	Now            time.Time
+	// Encrypted refuses an assertion in clear.
+	Encrypted bool
+	Now       time.Time
 	// Skew is what clocks may differ by, a minute if it is zero. MaxAge is how old
 	// an IssueInstant may be, five minutes if it is zero.
 	Skew, MaxAge time.Duration
