@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/chatelaine-id/chatelaine/"
 
-// packageFiles are the Go files of each folder, tests apart.
+// packageFiles are the Go files of each folder, tests and examples for readers apart.
 func packageFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}
@@ -26,7 +26,7 @@ func packageFiles(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "node_modules") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || d.Name() == "examples" || d.Name() == "bin" || d.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != ".." { // a module of its own
