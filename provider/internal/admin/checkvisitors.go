@@ -96,6 +96,11 @@ func (c checker) ban(b *fileBan) (line, string) {
 			c.faults.add(b.At, "visitor_bans: cidr: %q is not a network such as 203.0.113.0/24, without bits outside of it", b.CIDR)
 			return b.At, ""
 		}
+		if p, err = policy.BanNetwork(b.CIDR); err != nil {
+			c.faults.add(b.At, "visitor_bans: cidr: %v", err)
+			return b.At, ""
+		}
+		b.CIDR = p.String()
 	}
 	if b.Email != "" {
 		b.Email = c.email(b.At, "visitor_bans: email", b.Email)

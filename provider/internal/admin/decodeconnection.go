@@ -34,7 +34,7 @@ func (d decoder) document(n *yaml.Node, into *longText, name string) {
 type instant struct{ time.Time }
 
 // MarshalYAML writes it as the file has it.
-func (i instant) MarshalYAML() (any, error) { return i.Format(time.RFC3339), nil }
+func (i instant) MarshalYAML() (any, error) { return i.Format(time.RFC3339Nano), nil }
 
 func (d decoder) instant(n *yaml.Node, into *instant, name string) {
 	if n.Kind == yaml.ScalarNode && (n.Tag == "!!str" || n.Tag == "!!timestamp") {

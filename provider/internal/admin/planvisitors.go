@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -47,19 +48,22 @@ func (p planner) checkVisitors(out *plan) {
 	*p.warnings = append(*p.warnings, "visitors: sign_in is required, and there is no connection for visitors to do so")
 }
 
-// planBans makes the file's bans stand. One that has ended is none; bans that were
-// made elsewhere are never pruned.
+// planBans makes the file's bans stand. One that has ended is none, and is lifted if
+// it still stands in the store; bans that were made elsewhere are never pruned.
 func (p planner) planBans(out *plan) {
 	named := map[string]bool{}
 	for i := range p.file.VisitorBans {
 		f := &p.file.VisitorBans[i]
 		after := f.record()
 		named[after.ID] = true
-		if !after.Until.IsZero() && !after.Until.After(p.now) {
+		before, ok := p.have.bans[after.ID]
+		if banEnded(&after, p.now) {
+			if ok && !banEnded(&before, p.now) {
+				out.bans = append(out.bans, edit[store.Ban]{at: f.At, before: &before})
+			}
 			*p.warnings = append(*p.warnings, fmt.Sprintf("visitor_bans: the ban of %s has ended: it can be removed", banWords(&after)))
 			continue
 		}
-		before, ok := p.have.bans[after.ID]
 		after.Created, after.By = p.now, ""
 		if ok {
 			after.Created, after.By = before.Created, before.By
@@ -74,6 +78,8 @@ func (p planner) planBans(out *plan) {
 		}
 	}
 }
+
+func banEnded(b *store.Ban, now time.Time) bool { return !b.Until.IsZero() && !b.Until.After(now) }
 
 // loadConnections loads what only some files are about: the connections, and what
 // is known of their providers' names.
