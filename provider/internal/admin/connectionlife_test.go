@@ -53,6 +53,21 @@ func testEnforcementWaitsForARehearsalSinceTheLastChange(t *testing.T, on storet
 	h.refused("apply", "", oneSite(`connections: [{id: corp, enforce: true}]`), "usage", "enforce needs a rehearsal since")
 }
 
+func TestARehearsalByAClockThatWasAheadCoversNoLaterChange(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouseOn(t, on)
+		h.must("apply", "", fourLogins)
+		h.rehearsed("corp")
+		c := h.connection("corp")
+		c.Rehearsed = c.Rehearsed.Add(time.Minute)
+		h.update(func(tx store.Tx) error { return store.Connections.Put(tx, &c) })
+		other := strings.Replace(strings.Replace(fourLogins, "idp.acme.example", "idp2.acme.example", 1), "enforce: false", "enforce: true", 1)
+		h.refused("apply", "", other, "usage", "enforce needs a rehearsal since the last change")
+		h.must("apply", "", strings.Replace(other, "enforce: true", "enforce: false", 1))
+		h.refused("apply", "", other, "usage", "enforce needs a rehearsal since the last change")
+	})
+}
+
 func TestASecretChangesWhenItIsGivenAndStaysWhenItIsNot(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -74,6 +89,8 @@ func TestASecretChangesWhenItIsGivenAndStaysWhenItIsNot(t *testing.T) {
 	if len(now.JWT.Keys) != 2 || !slices.Equal(now.JWT.Keys[0].Secret, changed.JWT.Keys[1].Secret) || now.JWT.Keys[0].Alg != "HS512" {
 		t.Errorf("%+v", now.JWT.Keys)
 	}
+	h.must("apply", "", oneSite(`connections: [{id: portal, keys: [{kid: b, alg: HS256}, {kid: c}]}]`))
+	h.refused("apply", "", oneSite(`connections: [{id: portal, keys: [{kid: b, alg: RS256}, {kid: c}]}]`), "usage", `line 3: connection portal: key "b": alg RS256 is not of the kind`)
 	entra := h.connection("entra").OIDC.ClientSecret
 	h.must("apply", "", oneSite(`connections: [{id: entra, name: Microsoft}]`))
 	if !slices.Equal(entra, h.connection("entra").OIDC.ClientSecret) {

@@ -1,40 +1,14 @@
 package admin
 
 import (
-	"crypto/subtle"
 	"fmt"
 	"html"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/store"
 )
-
-// vault seals secrets of a site's connections, and opens them to compare.
-type vault struct {
-	sealer *store.Sealer
-	path   string
-}
-
-// seal keeps what is stored if it opens to the same text, so that a second run
-// finds nothing to change.
-func (v vault) seal(connection string, stored []byte, text secret) ([]byte, error) {
-	if len(stored) > 0 && subtle.ConstantTimeCompare(v.open(connection, stored), []byte(text.reveal())) == 1 {
-		return stored, nil
-	}
-	return v.sealer.Seal(v.path, store.Connections.Kind, connection, []byte(text.reveal()))
-}
-
-// open is nil for what cannot be opened any more.
-func (v vault) open(connection string, sealed []byte) []byte {
-	plain, err := v.sealer.Open(v.path, store.Connections.Kind, connection, sealed)
-	if err != nil {
-		return nil
-	}
-	return plain
-}
 
 func (p planner) planConnections(out *plan) {
 	named := map[string]bool{}
@@ -75,12 +49,21 @@ func (p planner) connectionAfter(f *fileConnection, before store.Connection, had
 	f.onto(&after)
 	p.ontoKind(f, &before, &after)
 	if had && !sameJSON(rehearsable(before), rehearsable(after)) {
-		after.Changed = p.now
+		after.Changed = changedAt(before.Rehearsed, p.now)
 	}
 	if had && !sameJSON(before, after) {
 		after.Updated = p.now
 	}
 	return after, true
+}
+
+// changedAt is after the last rehearsal even where a clock that was ahead has noted
+// it, so that no rehearsal counts for what was changed since.
+func changedAt(rehearsed, now time.Time) time.Time {
+	if now.After(rehearsed) {
+		return now
+	}
+	return rehearsed.Add(1)
 }
 
 // rehearsable is what a rehearsal covers of a connection: all but its name and
@@ -182,49 +165,6 @@ func (f *fileConnection) ontoSAML(c *store.SAMLConnection) {
 	replace(&c.MetadataCertificates, f.MetadataCertificates)
 	replace(&c.Certificates, f.Certificates)
 	replace(&c.AuthnContexts, f.AuthnContexts)
-}
-
-func (p planner) ontoJWT(f *fileConnection, before, after *store.Connection) {
-	c := after.JWT
-	set(&c.LoginURL, f.LoginURL)
-	set(&c.LogoutURL, f.LogoutURL)
-	set(&c.Issuer, f.Issuer)
-	set(&c.Dialect, f.Dialect)
-	set(&c.AllowGet, f.AllowGet)
-	set(&c.JWKSURL, f.JWKSURL)
-	set(&c.Required, f.Required)
-	set(&c.UserHash, f.UserHash)
-	if f.Keys == nil {
-		return
-	}
-	c.Keys = nil
-	for _, k := range f.Keys {
-		var stored store.VerificationKey
-		if before.JWT != nil {
-			if i := slices.IndexFunc(before.JWT.Keys, func(s store.VerificationKey) bool { return s.KID == k.KID }); i >= 0 {
-				stored = before.JWT.Keys[i]
-			}
-		}
-		key := store.VerificationKey{KID: k.KID, Alg: deref(k.Alg)}
-		var err error
-		switch {
-		case k.Secret.given():
-			key.Secret, err = p.vault.seal(f.ID, stored.Secret, k.Secret)
-		case k.PublicKey != nil:
-			key.PublicKey = *k.PublicKey
-		case len(stored.Secret) > 0 || stored.PublicKey != "":
-			key.Secret, key.PublicKey = stored.Secret, stored.PublicKey
-			if k.Alg == nil {
-				key.Alg = stored.Alg
-			}
-		default:
-			p.faults.add(k.At, "connection %s: key %q is new and needs a secret or a public_key (an export holds no secrets)", f.ID, k.KID)
-		}
-		if err != nil {
-			p.faults.add(k.At, "connection %s: key %q: %v", f.ID, k.KID, err)
-		}
-		c.Keys = append(c.Keys, key)
-	}
 }
 
 func (p planner) ontoOIDC(f *fileConnection, after *store.Connection) {
