@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -57,11 +58,17 @@ func webOrigin(text string) (origin, wrong string) {
 	} else if host, err = web.CanonicalHost(host); err != nil {
 		return "", "names no host"
 	}
-	switch port := u.Port(); {
-	case strings.HasSuffix(u.Host, ":"):
+	if strings.HasSuffix(u.Host, ":") {
 		return "", "has a port without a number"
-	case port != "" && (u.Scheme != "https" || port != "443") && (u.Scheme != "http" || port != "80"):
-		host += ":" + port
+	}
+	if u.Port() != "" {
+		port, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil || port == 0 {
+			return "", "has a port that is not between 1 and 65535"
+		}
+		if (u.Scheme != "https" || port != 443) && (u.Scheme != "http" || port != 80) {
+			host += ":" + strconv.FormatUint(port, 10)
+		}
 	}
 	return u.Scheme + "://" + host, ""
 }

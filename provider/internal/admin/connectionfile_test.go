@@ -44,6 +44,9 @@ func TestTheConnectionsOfTheDesignAreStored(t *testing.T) {
 func testTheConnectionsOfTheDesignAreStored(t *testing.T, on storetest.Engine) {
 	h := newHouseOn(t, on)
 	h.must("apply", "", fourLogins)
+	if log := string(h.do("audit/export", `{"format":"jsonl"}`, "").raw); strings.Contains(log, "0001-01-01") {
+		t.Error("the audit log says that something changed in the year 1")
+	}
 	corp, portal, entra, shop := h.connection("corp"), h.connection("portal"), h.connection("entra"), h.connection("shop")
 	got := []any{corp.Domains, corp.Create, corp.Attributes, corp.RoleMap, *corp.SAML}
 	want := []any{

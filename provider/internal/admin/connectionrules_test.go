@@ -117,6 +117,8 @@ func TestConnectionsThatCannotBeAreRefusedWithWhatIsWrong(t *testing.T) {
 		`[{id: a, ` + portalX + `, keys: [{public_key: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}]}]`:                                      "private key and not a PUBLIC KEY",
 		`[{id: a, ` + portalX + `, keys: [{secret: ` + secretA + `}], dialect: acme}]`:                                                                          "is not one of zendesk, comm100",
 		`[{id: a, ` + portalX + `, dialect: comm100, keys: [{secret: ` + secretA + `}]}, {id: b, kind: jwt, for: visitors, keys: [{secret: ` + secretA + `}]}]`: "shares a key with connection",
+		`[{id: a, ` + portalX + `, dialect: zendesk, keys: [{secret: ` + secretA + `}]}, {id: b, ` + opX + `, client_secret: ` + secretA + `}]`:                 "connection b: shares a key with connection a",
+		`[{id: a, ` + opX + `, client_secret: ` + secretA + `}, {id: b, ` + portalX + `, dialect: zendesk, keys: [{secret: ` + secretA + `}]}]`:                 "connection b: shares a key with connection a",
 		`[{id: a, kind: jwt, for: agents, login_url: "javascript:alert(1)", keys: [{secret: ` + secretA + `}]}]`:                                                "is not an https URL",
 		`[{id: a, kind: jwt, for: agents, login_url: "https://x.example/#f", keys: [{secret: ` + secretA + `}]}]`:                                               "has a fragment",
 		`[{id: a, kind: saml, for: agents}]`:                                                                                                                    "needs metadata_url, metadata_xml, or sso_url",
@@ -133,18 +135,20 @@ func TestConnectionsThatCannotBeAreRefusedWithWhatIsWrong(t *testing.T) {
 		h.refused("apply", "", oneSite("connections: "+connections), "usage", say)
 	}
 	for visitors, say := range map[string]string{
-		`{sign_in: sometimes}`:                  "is not one of off, optional, required",
-		`{token_minutes: 61}`:                   "61 is not between 1 and 60",
-		`{token_minutes: 0}`:                    "0 is not between 1 and 60",
-		`{origins: ["http://shop.example"]}`:    "is not https",
-		`{origins: ["https://shop.example/"]}`:  "has more than scheme, host and port",
-		`{origins: ["https://shop.example?x"]}`: "has more than scheme",
-		`{origins: ["https://u@shop.example"]}`: "has more than scheme",
-		`{origins: ["https://*.shop.example"]}`: "is not an origin",
-		`{origins: [shop.example]}`:             "is not an origin",
-		`{origins: ["null"]}`:                   "is not an origin",
-		`{origins: ["https://shop.example:"]}`:  "has a port without a number",
-		`{origins: ["javascript:alert(1)"]}`:    "is not an origin",
+		`{sign_in: sometimes}`:                      "is not one of off, optional, required",
+		`{token_minutes: 61}`:                       "61 is not between 1 and 60",
+		`{token_minutes: 0}`:                        "0 is not between 1 and 60",
+		`{origins: ["http://shop.example"]}`:        "is not https",
+		`{origins: ["https://shop.example/"]}`:      "has more than scheme, host and port",
+		`{origins: ["https://shop.example?x"]}`:     "has more than scheme",
+		`{origins: ["https://u@shop.example"]}`:     "has more than scheme",
+		`{origins: ["https://*.shop.example"]}`:     "is not an origin",
+		`{origins: [shop.example]}`:                 "is not an origin",
+		`{origins: ["null"]}`:                       "is not an origin",
+		`{origins: ["https://shop.example:"]}`:      "has a port without a number",
+		`{origins: ["https://shop.example:0"]}`:     "not between 1 and 65535",
+		`{origins: ["https://shop.example:70000"]}`: "not between 1 and 65535",
+		`{origins: ["javascript:alert(1)"]}`:        "is not an origin",
 	} {
 		h.refused("apply", "", oneSite("visitors: "+visitors), "usage", say)
 	}

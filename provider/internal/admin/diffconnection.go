@@ -45,6 +45,7 @@ func connectionFields(before, after *store.Connection) []Field {
 			fields[i].Name = strings.TrimPrefix(fields[i].Name, kind)
 		}
 	}
+	fields = slices.DeleteFunc(fields, func(f Field) bool { return f.Name == "changed" })
 	fields = append(fields, changedSecrets(before, after)...)
 	arrange.By(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return fields

@@ -276,12 +276,13 @@ func (r connectionRules) alone(all map[string]*store.Connection) {
 // ownSecrets: in a dialect a token need not name its audience, so that only its key
 // tells the connections apart.
 func (r connectionRules) ownSecrets(all map[string]*store.Connection) {
-	if r.c.JWT == nil {
+	mine := r.secretsOf(r.c)
+	if len(mine) == 0 {
 		return
 	}
-	mine := r.secretsOf(r.c)
-	for id, other := range all {
-		if other.JWT == nil || r.c.JWT.Dialect == jwt.Strict && other.JWT.Dialect == jwt.Strict {
+	for _, id := range sortedKeys(all) {
+		other := all[id]
+		if !inDialect(r.c) && !inDialect(other) {
 			continue
 		}
 		for sum := range r.secretsOf(other) {
@@ -293,20 +294,29 @@ func (r connectionRules) ownSecrets(all map[string]*store.Connection) {
 	}
 }
 
-// secretsOf are hashes of the keys, to compare.
+func inDialect(c *store.Connection) bool { return c.JWT != nil && c.JWT.Dialect != jwt.Strict }
+
+// secretsOf are hashes of the keys, to compare. A client secret is one too: ID tokens
+// may be signed with it.
 func (r connectionRules) secretsOf(c *store.Connection) map[[32]byte]bool {
 	if known, ok := r.seen.secrets[c.ID]; ok {
 		return known
 	}
 	sums := map[[32]byte]bool{}
 	r.seen.secrets[c.ID] = sums
-	for _, k := range c.JWT.Keys {
-		plain := r.vault.open(c.ID, k.Secret)
-		if len(k.Secret) == 0 {
-			plain = []byte(strings.Join(strings.Fields(k.PublicKey), ""))
-		}
+	add := func(plain []byte) {
 		if len(plain) > 0 {
 			sums[sha256.Sum256(plain)] = true
+		}
+	}
+	if c.OIDC != nil && len(c.OIDC.ClientSecret) > 0 {
+		add(r.vault.open(c.ID, c.OIDC.ClientSecret))
+	}
+	for _, k := range deref(c.JWT).Keys {
+		if len(k.Secret) > 0 {
+			add(r.vault.open(c.ID, k.Secret))
+		} else {
+			add([]byte(strings.Join(strings.Fields(k.PublicKey), "")))
 		}
 	}
 	return sums
