@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,7 @@ type Start struct {
 
 // Begin makes an authorization request with that state. The error is ErrUnavailable.
 func (p *Provider) Begin(ctx context.Context, c Config, state string) (Start, error) {
-	op, doc, err := p.discover(ctx, c.Issuer)
+	doc, err := p.discover(ctx, c.Issuer)
 	if err != nil {
 		return Start{}, err
 	}
@@ -35,17 +36,32 @@ func (p *Provider) Begin(ctx context.Context, c Config, state string) (Start, er
 	if c.MaxAge != nil {
 		options = append(options, oauth2.SetAuthURLParam("max_age", strconv.Itoa(*c.MaxAge)))
 	}
-	s.URL = c.oauth(op, doc).AuthCodeURL(state, options...)
+	s.URL = c.oauth(doc).AuthCodeURL(state, options...)
 	return s, nil
 }
 
 // EndSessionURL is where the browser signs out at the provider (OpenID Connect
 // RP-Initiated Logout 1.0); empty: the provider has no such place.
 func (p *Provider) EndSessionURL(ctx context.Context, c Config, hint, back, state string) (string, error) {
-	_, doc, err := p.discover(ctx, c.Issuer)
+	doc, err := p.discover(ctx, c.Issuer)
 	if err != nil || doc.EndSession == "" {
 		return "", err
 	}
 	values := map[string]string{"client_id": c.ClientID, "post_logout_redirect_uri": back, "state": state, "id_token_hint": hint}
 	return withQuery(doc.EndSession, values), nil
+}
+
+func withQuery(address string, values map[string]string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	query := u.Query()
+	for name, value := range values {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }

@@ -2,10 +2,7 @@ package oidc
 
 import (
 	"context"
-	"strings"
 	"time"
-
-	"github.com/chatelaine-id/chatelaine/provider/internal/strictjson"
 )
 
 // Logout is what a provider says has ended (OpenID Connect Back-Channel Logout
@@ -16,51 +13,48 @@ type Logout struct {
 	Until time.Time
 }
 
-// maxLogoutAge is how old a logout token may be.
-const maxLogoutAge = 5 * time.Minute
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// VerifyLogoutToken judges a logout token. The error is a *Refused, or
-// ErrUnavailable.
+// VerifyLogoutToken judges a logout token (section 2.6). The error is a *Refused,
+// or ErrUnavailable.
 func (p *Provider) VerifyLogoutToken(ctx context.Context, c Config, raw string) (Logout, []Check, error) {
 	j := &judgement{Provider: p, Config: c}
 	out, err := j.logout(ctx, raw)
+	if err != nil {
+		out = Logout{}
+	}
 	return out, j.checks, err
 }
 
 func (j *judgement) logout(ctx context.Context, raw string) (out Logout, err error) {
-	op, _, err := j.discover(ctx, j.Issuer)
+	doc, err := j.discover(ctx, j.Issuer)
 	if err != nil {
 		return out, err
 	}
-	if err := j.check(CodeInvalid, "logout_token", raw != "" && len(raw) <= 16<<10, "a logout token", "none, or too long"); err != nil {
+	t, err := j.open(ctx, doc, "logout_token", raw, maxLogoutToken, "logout+jwt", "jwt")
+	if err != nil {
 		return out, err
 	}
-	token, err := j.verifier(ctx, op).VerifyLogout(j.context(ctx), raw)
-	if err != nil {
-		return out, j.check(CodeInvalid, "logout_token", false, "one of "+j.Issuer+" for "+j.ClientID+", signed by one of its keys", err.Error())
+	aud, audOK := t.texts("aud")
+	jti, jtiOK := t.text("jti", maxName)
+	sub, subOK := t.text("sub", maxName)
+	sid, sidOK := t.text("sid", maxSID)
+	events, _ := t.claims["events"].(map[string]any)
+	_, isEvent := events[logoutEvent].(map[string]any)
+	_, hasNonce := t.claims["nonce"]
+	if err := j.all(append([]rule{
+		{CodeInvalid, "iss", j.theirs(t), j.Issuer, t.said("iss")},
+		{CodeInvalid, "aud", audOK && len(aud) == 1 && aud[0] == j.ClientID, j.ClientID + " alone", t.said("aud")},
+		{CodeInvalid, "events", isEvent, logoutEvent, t.said("events")},
+		{CodeInvalid, "nonce", !hasNonce, "none: it is no ID token", "one"},
+		{CodeInvalid, "jti", jtiOK && jti != "", "a text of at most 255 bytes", t.said("jti")},
+		{CodeInvalid, "sub", subOK && sidOK && (sub != "" || sid != ""), "sub or sid", t.said("sub") + ", " + t.said("sid")},
+	}, j.times(t, maxLogoutAge)...)); err != nil {
+		return out, err
 	}
-	_, payload, _ := strings.Cut(raw, ".")
-	payload, _, _ = strings.Cut(payload, ".")
-	now := j.Now()
-	for _, c := range []struct {
-		name          string
-		ok            bool
-		expected, got string
-	}{
-		{"logout_token", unambiguous(payload), "claims that read in one way", "something else"},
-		{"aud", len(token.Audience) == 1, j.ClientID + " alone", strings.Join(token.Audience, ", ")},
-		{"iat", !token.IssuedAt.After(now.Add(j.skew())) && token.IssuedAt.After(now.Add(-maxLogoutAge)), "within " + maxLogoutAge.String() + " of " + clock(now), clock(token.IssuedAt)},
-		{"jti", token.TokenID != "" && len(token.TokenID) <= 512, "a text of at most 512 bytes", token.TokenID},
-		{"sub", token.Subject != "" || token.SessionID != "", "sub or sid", "neither"},
-	} {
-		if err := j.check(CodeInvalid, c.name, c.ok, c.expected, c.got); err != nil {
-			return out, err
-		}
+	if _, err := j.library(t, doc).VerifyLogout(j.context(ctx), raw); err != nil {
+		return out, j.check(CodeInvalid, "logout_token", false, "a logout token", err.Error())
 	}
-	return Logout{Subject: token.Subject, SID: token.SessionID, JTI: token.TokenID, Until: token.IssuedAt.Add(maxLogoutAge + j.skew())}, nil
-}
-
-func unambiguous(payload string) bool {
-	raw, err := decodeSegment(payload)
-	return err == nil && strictjson.Check(raw) == nil
+	issued, _ := t.instant("iat")
+	return Logout{Subject: sub, SID: sid, JTI: jti, Until: issued.Add(maxLogoutAge + time.Second)}, nil
 }

@@ -2,58 +2,68 @@ package oidc
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"net/http"
+	"slices"
 	"strings"
 )
-
-func decodeSegment(s string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(s) }
 
 // Probe looks at a configuration without signing anybody in: discovery, its
 // addresses, and the key set. Nothing that was kept is used.
 func (p *Provider) Probe(ctx context.Context, c Config) []Check {
 	j := &judgement{Provider: New(p.Options), Config: c}
 	if err := CheckIssuer(c.Issuer); err != nil {
-		_ = j.check(CodeInvalid, "issuer", false, "one tenant's", err.Error())
+		j.note("issuer", false, "one customer's", err.Error())
 		return j.checks
 	}
-	_, doc, err := j.discover(ctx, c.Issuer)
-	got := c.Issuer
+	doc, err := j.discover(ctx, c.Issuer)
 	if err != nil {
-		got = err.Error()
-	}
-	if j.check(CodeInvalid, "discovery", err == nil, "discovery of "+c.Issuer, got) != nil {
+		j.note("discovery", false, "discovery of "+c.Issuer, err.Error())
 		return j.checks
 	}
-	_ = j.check(CodeInvalid, "pkce", true, "S256, if it says", orNotSaid(doc.PKCEMethods))
-	usable := len(doc.Algorithms) == 0
-	for _, a := range doc.Algorithms {
-		for _, ours := range algorithms {
-			usable = usable || a == ours
-		}
-	}
-	_ = j.check(CodeInvalid, "algorithm", usable, strings.Join(algorithms, ", "), orNotSaid(doc.Algorithms))
-	_ = j.check(CodeInvalid, "end_session_endpoint", true, "optional", orNone(doc.EndSession))
-	_ = j.check(CodeInvalid, "backchannel_logout", true, "optional", fmt.Sprint(doc.BackChannel))
-	j.probeKeys(ctx, doc.JWKS)
+	j.note("discovery", true, "discovery of "+c.Issuer, c.Issuer)
+	j.note("pkce", len(doc.PKCEMethods) == 0 || slices.Contains(doc.PKCEMethods, "S256"), "S256, or not said", orNotSaid(doc.PKCEMethods))
+	j.note("algorithm", len(doc.algorithms()) > 0, "one of "+strings.Join(algorithms, ", "), orNotSaid(doc.Algorithms))
+	j.probeMethod(doc)
+	j.note("end_session_endpoint", true, "optional", orNotSaid(strings.Fields(doc.EndSession)))
+	j.note("backchannel_logout", true, "optional", fmt.Sprint(doc.BackChannel))
+	j.probeKeys(ctx, doc)
 	return j.checks
 }
 
+// note is a check that refuses nothing.
+func (j *judgement) note(name string, ok bool, expected, got string) {
+	_ = j.check(CodeInvalid, name, ok, expected, got)
+}
+
+// probeMethod looks whether we show our secret in a way that is taken there. Who
+// says nothing takes client_secret_basic (Discovery, section 3).
+func (j *judgement) probeMethod(doc document) {
+	if j.ClientSecret == "" {
+		return
+	}
+	ours, theirs := []string{"client_secret_basic", "client_secret_post"}, doc.AuthMethods
+	if len(theirs) == 0 {
+		theirs = ours[:1]
+	}
+	if j.AuthMethod != "" {
+		ours = []string{j.AuthMethod}
+	}
+	ok := slices.ContainsFunc(ours, func(m string) bool { return slices.Contains(theirs, m) })
+	j.note("token_endpoint_auth_method", ok, strings.Join(ours, " or "), strings.Join(theirs, ", "))
+}
+
 // probeKeys asks for the key set.
-func (j *judgement) probeKeys(ctx context.Context, address string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+func (j *judgement) probeKeys(ctx context.Context, doc document) {
+	keys, err := j.keys.Keys(ctx, doc.JWKS, "")
 	if err != nil {
-		_ = j.check(CodeInvalid, "jwks_uri", false, "a key set", "no address")
+		j.note("keys", false, "a key set at "+doc.JWKS, err.Error())
 		return
 	}
-	answer, err := j.Client.Do(request)
-	if err != nil {
-		_ = j.check(CodeInvalid, "jwks_uri", false, "a key set at "+address, "it cannot be read")
-		return
+	var kids []string
+	for _, k := range keys {
+		kids = append(kids, strings.TrimSpace(k.KeyID+" "+k.Algorithm))
 	}
-	defer answer.Body.Close()
-	_ = j.check(CodeInvalid, "jwks_uri", answer.StatusCode == http.StatusOK, "a key set at "+address, answer.Status)
+	j.note("keys", true, "a key set at "+doc.JWKS, fmt.Sprintf("%d that can be used: %s", len(keys), strings.Join(kids, ", ")))
 }
 
 func orNotSaid(list []string) string {
@@ -61,11 +71,4 @@ func orNotSaid(list []string) string {
 		return "not said"
 	}
 	return strings.Join(list, ", ")
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }
