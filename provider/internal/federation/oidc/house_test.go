@@ -299,3 +299,28 @@ func refused(t *testing.T, name string, id oidc.Identity, checks []oidc.Check, e
 		}
 	}
 }
+
+// hmacToken is signed with any secret.
+func hmacToken(secret []byte, header, claims object) string {
+	input := encode(asJSON(header)) + "." + encode(asJSON(claims))
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(input))
+	return input + "." + encode(mac.Sum(nil))
+}
+
+// otherToken is signed with an RSA key that is not the provider's.
+func otherToken(t *testing.T, header, claims object) string {
+	t.Helper()
+	input := encode(asJSON(header)) + "." + encode(asJSON(claims))
+	sum := sha256.Sum256([]byte(input))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, ring().other, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return input + "." + encode(signature)
+}
+
+// cutSignature leaves so many characters of it.
+func cutSignature(raw string, leave int) string {
+	return raw[:strings.LastIndexByte(raw, '.')+1+leave]
+}
