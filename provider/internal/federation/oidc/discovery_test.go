@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,24 @@ func TestADocumentThatCannotBeTrustedStartsNothing(t *testing.T) {
 		if name == "a fragment" {
 			h.document["authorization_endpoint"] = h.issuer + "/authorize#x"
 		}
+		h.startsNot(name)
+	}
+}
+
+func TestAProviderByTLSKeepsToIt(t *testing.T) {
+	t.Parallel()
+	for name, downgraded := range map[string]bool{"authorization_endpoint": true, "token_endpoint": true, "jwks_uri": true, "userinfo_endpoint": true, "end_session_endpoint": true, "nothing": false} {
+		h := newHostile(t)
+		server := httptest.NewTLSServer(h)
+		t.Cleanup(server.Close)
+		h.issuer = server.URL
+		h.document = object{"issuer": h.issuer, "authorization_endpoint": h.issuer + "/a", "token_endpoint": h.issuer + "/t", "jwks_uri": h.issuer + "/k"}
+		h.Provider = oidc.New(oidc.Options{Client: server.Client(), Now: h.time})
+		if !downgraded {
+			h.starts(name)
+			continue
+		}
+		h.document[name] = strings.Replace(h.issuer, "https:", "http:", 1) + "/x"
 		h.startsNot(name)
 	}
 }
