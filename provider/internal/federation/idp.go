@@ -228,19 +228,24 @@ func (x *Federation) refreshAll(ctx context.Context) {
 	}
 }
 
-// refreshEvery is how often it is looked what is due.
-const refreshEvery = time.Minute
+// refreshEvery is how often it is looked what is due, refreshFirst how long after
+// the start, which has enough to do.
+const (
+	refreshEvery = time.Minute
+	refreshFirst = time.Second
+)
 
 // Run reads metadata anew when it is due, until ctx ends.
 func (x *Federation) Run(ctx context.Context) error {
-	ticker := time.NewTicker(refreshEvery)
-	defer ticker.Stop()
+	wait := time.NewTimer(refreshFirst)
+	defer wait.Stop()
 	for {
-		x.refreshAll(ctx)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-wait.C:
 		}
+		x.refreshAll(ctx)
+		wait.Reset(refreshEvery)
 	}
 }

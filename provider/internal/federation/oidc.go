@@ -25,12 +25,29 @@ func (x *Federation) oidcConfig(at *attempt) (oidc.Config, error) {
 		Issuer: c.Issuer, ClientID: c.ClientID, AuthMethod: c.AuthMethod, Scopes: c.Scopes, RedirectURI: at.url("/callback"),
 		Prompt: c.Prompt, ACRValues: c.ACRValues, Skew: at.skew(),
 	}
+	config.Wanted = wanted(at.conn)
 	if len(c.ClientSecret) == 0 {
 		return config, nil
 	}
 	secret, err := x.Sealer.Open(at.site.Path, store.Connections.Kind, at.conn.ID, c.ClientSecret)
 	config.ClientSecret = string(secret)
 	return config, err
+}
+
+// wanted are the claims that the connection maps: userinfo is asked for those that
+// an ID token lacks.
+func wanted(c *store.Connection) (names []string) {
+	mapped := map[string]bool{}
+	for _, a := range c.Attributes {
+		names = append(names, a.From...)
+		mapped[a.Field] = true
+	}
+	for field, values := range map[string][]store.Mapped{"roles": c.RoleMap, "departments": c.DepartmentMap} {
+		if len(values) > 0 && !mapped[field] {
+			names = append(names, field)
+		}
+	}
+	return names
 }
 
 // Start makes an authorization request.
