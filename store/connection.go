@@ -161,6 +161,9 @@ func (c *Connection) Enforces(domain string, proven []string) bool {
 	return c.For == ForAgents && c.Enforce && !c.Disabled && c.EnforceReady() && c.Proves(domain, proven)
 }
 
+// Since tells the connection from another that had its ID before, in microseconds.
+func (c *Connection) Since() int64 { return c.Created.UnixMicro() }
+
 // Proves reports whether the connection may speak for addresses of that domain.
 func (c *Connection) Proves(domain string, proven []string) bool {
 	return domain != "" && slices.Contains(c.Domains, domain) && slices.Contains(proven, domain)

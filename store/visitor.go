@@ -42,13 +42,19 @@ type CustomField struct {
 type VisitorProof struct {
 	Hash       string    `json:"hash"` // hex SHA-256 of the code that the widget was handed
 	Connection string    `json:"connection"`
-	Subject    string    `json:"subject"`
 	Challenge  string    `json:"challenge"` // base64url SHA-256 of the verifier (RFC 7636, section 4.2)
 	Origin     string    `json:"origin"`    // of the widget
 	AuthTime   time.Time `json:"auth_time"`
-	Upstream   string    `json:"upstream,omitempty"` // the session there, for a logout from there
-	Sealed     []byte    `json:"sealed"`             // VisitorFields as JSON
+	Sealed     []byte    `json:"sealed"` // VisitorProven as JSON
 	Expires    time.Time `json:"expires"`
+}
+
+// VisitorProven is what a VisitorProof holds sealed.
+type VisitorProven struct {
+	Since    int64         `json:"since"` // of the connection
+	Subject  string        `json:"subject"`
+	Upstream string        `json:"upstream,omitempty"` // the session there, for a logout from there
+	Fields   VisitorFields `json:"fields"`
 }
 
 // VisitorProofs live for a minute.

@@ -28,9 +28,11 @@ type Visitor struct {
 type VisitorSession struct {
 	SID        string    `json:"sid"`
 	Connection string    `json:"connection"`
+	Since      int64     `json:"since"` // of the connection: another of its name is not it
 	Assurance  string    `json:"assurance"`
 	Identity   string    `json:"identity,omitempty"` // MAC of the jti that began it, for a page that is loaded again
 	Upstream   string    `json:"upstream,omitempty"` // MAC of who it is that is logged in there
+	Index      string    `json:"index,omitempty"`    // MAC of what tells their sessions there apart
 	AuthTime   time.Time `json:"auth_time"`
 	Generation uint64    `json:"generation"` // of the renewal token that counts
 	Rotated    time.Time `json:"rotated"`    // when the one before was used

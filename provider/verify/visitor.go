@@ -18,6 +18,9 @@ type Visitor struct {
 	Picture       string
 	Locale        string
 	Custom        map[string]json.RawMessage // the site's own fields
+	// Was is the sub that the visitor had until they became known or were merged: what
+	// the backend keeps under it is theirs. Empty: they were nobody else.
+	Was string
 	// Typed is what the visitor has said of themselves. Nobody vouches for it: show
 	// it, and never find anybody by it.
 	Typed Typed
@@ -56,5 +59,30 @@ func (r *claims) visitor(t *Token) *Visitor {
 			r.fault(err)
 		}
 	}
+	v.Was = r.was(t)
 	return v
+}
+
+// was is the other name in sub_id, whose format is aliases (RFC 9493, section 3.2.8).
+func (r *claims) was(t *Token) string {
+	var names struct {
+		Format      string `json:"format"`
+		Identifiers []struct {
+			Format  string `json:"format"`
+			Issuer  string `json:"iss"`
+			Subject string `json:"sub"`
+		} `json:"identifiers"`
+	}
+	if err := field(r.from, "sub_id", &names); err != nil {
+		r.fault(err)
+	}
+	if names.Format != "aliases" {
+		return ""
+	}
+	for _, one := range names.Identifiers {
+		if one.Format == "iss_sub" && one.Issuer == t.client.options.Issuer && one.Subject != t.Subject {
+			return one.Subject
+		}
+	}
+	return ""
 }

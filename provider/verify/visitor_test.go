@@ -20,7 +20,12 @@ func TestAVisitorsTokenSaysWhoVouchesForWhat(t *testing.T) {
 	token, err := c.Token(t.Context(), issuer.Token(verifytest.Claims{
 		"subject_type": "visitor", "assurance": "signed", "acr": "signed", "external_id": "u1", "name": "Vera", "email": "vera@buyers.example", "email_verified": true,
 		"phone_number": "+49 30 1", "picture": "https://p.example/v", "locale": "de", "custom": map[string]any{"plan": "gold"},
-		"given_by_visitor": map[string]any{"name": "V", "email": "typed@evil.example"},
+		"given_by_visitor": map[string]any{"name": "V", "email": "typed@evil.example"}, "sub": "known",
+		"sub_id": map[string]any{"format": "aliases", "identifiers": []any{
+			map[string]any{"format": "iss_sub", "iss": "https://else.example", "sub": "foreign"},
+			map[string]any{"format": "email", "email": "x@y.example"},
+			map[string]any{"format": "iss_sub", "iss": issuer.URL, "sub": "known"}, map[string]any{"format": "iss_sub", "iss": issuer.URL, "sub": "before"},
+		}},
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +33,7 @@ func TestAVisitorsTokenSaysWhoVouchesForWhat(t *testing.T) {
 	got, ok := token.Visitor()
 	want := verify.Visitor{
 		ExternalID: "u1", Name: "Vera", Email: "vera@buyers.example", EmailVerified: true, Phone: "+49 30 1", Picture: "https://p.example/v", Locale: "de",
-		Custom: map[string]json.RawMessage{"plan": json.RawMessage(`"gold"`)}, Typed: verify.Typed{Name: "V", Email: "typed@evil.example"},
+		Custom: map[string]json.RawMessage{"plan": json.RawMessage(`"gold"`)}, Typed: verify.Typed{Name: "V", Email: "typed@evil.example"}, Was: "before",
 	}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {
 		t.Errorf("%v %s", ok, diff)

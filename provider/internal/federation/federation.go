@@ -75,9 +75,8 @@ type Options struct {
 	Client   *http.Client // web.NewOutboundClient's
 	// Tell tells an agent by mail what happened; nil: nobody is told.
 	Tell func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, n templates.NoticeMail) error
-	// VisitorSignedOut ends what a visitor has, by the first part of the Upstream of
-	// their proof.
-	VisitorSignedOut func(ctx context.Context, tx store.Tx, s *site.Site, connection, upstream string) error
+	// VisitorSignedOut ends what a visitor has by a login that is over there.
+	VisitorSignedOut func(ctx context.Context, tx store.Tx, s *site.Site, over session.UpstreamLogout) error
 	Failed           func(error) // hears of faults in the background; nil: nobody does
 	Now              func() time.Time
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
@@ -203,9 +202,7 @@ func (x *Federation) logoutRequest(w http.ResponseWriter, r *http.Request, at *a
 		if err := spend(tx, at.conn, "logout "+request.ID, request.Until); err != nil {
 			return err
 		}
-		return x.endUpstream(r.Context(), tx, at, nameIDText(request.NameID), func(index string) bool {
-			return len(request.SessionIndexes) == 0 || slices.Contains(request.SessionIndexes, index)
-		})
+		return x.endUpstream(r.Context(), tx, at, at.subject, request.SessionIndexes)
 	})
 	if err != nil {
 		return err
@@ -242,22 +239,19 @@ func (x *Federation) answerLogout(w http.ResponseWriter, r *http.Request, at *at
 	return x.Web.Render(w, r, http.StatusOK, page, formActions(to.action)...)
 }
 
-// endUpstream ends the sessions of the connection that name there, of agents and of
-// visitors, where fits says so of what tells them apart.
-func (x *Federation) endUpstream(ctx context.Context, tx store.Tx, at *attempt, name string, fits func(index string) bool) error {
-	key := base64.RawURLEncoding.EncodeToString([]byte(name))
+// endUpstream ends the sessions of the connection that rest on a login there with that
+// name and one of the indexes, of agents and of visitors.
+func (x *Federation) endUpstream(ctx context.Context, tx store.Tx, at *attempt, name string, indexes []string) error {
+	gone := session.UpstreamLogout{Connection: at.conn, Name: base64.RawURLEncoding.EncodeToString([]byte(name)), Indexes: indexes}
 	if at.conn.For == store.ForVisitors {
-		if x.VisitorSignedOut == nil {
-			return nil
-		}
-		return x.VisitorSignedOut(ctx, tx, at.site, at.conn.ID, key)
+		return x.VisitorSignedOut(ctx, tx, at.site, gone)
 	}
 	var over []store.Session
-	for rec, err := range store.Sessions.List(tx, "upstream", store.UpstreamKey(at.conn.ID, key)) {
+	for rec, err := range store.Sessions.List(tx, "upstream", store.UpstreamKey(at.conn.ID, gone.Name)) {
 		if err != nil {
 			return err
 		}
-		if _, index, _ := strings.Cut(rec.Upstream, "."); fits(index) {
+		if _, index, _ := strings.Cut(rec.Upstream, "."); gone.Covers(index) {
 			over = append(over, rec)
 		}
 	}

@@ -199,7 +199,7 @@ func (x *Federation) backchannel(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if said.SID != "" {
-			return x.endUpstream(r.Context(), tx, at, said.SID, func(string) bool { return true })
+			return x.endUpstream(r.Context(), tx, at, said.SID, nil)
 		}
 		return x.endSubject(r.Context(), tx, at, said.Subject)
 	})
@@ -217,6 +217,9 @@ func (x *Federation) backchannel(w http.ResponseWriter, r *http.Request) error {
 
 // endSubject ends every session that a subject has from the connection.
 func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, subject string) error {
+	if at.conn.For == store.ForVisitors {
+		return x.VisitorSignedOut(ctx, tx, at.site, session.UpstreamLogout{Connection: at.conn, Subject: subject})
+	}
 	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, subject))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

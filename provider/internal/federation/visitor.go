@@ -104,7 +104,7 @@ func (x *Federation) finishVisitor(w http.ResponseWriter, r *http.Request, at *a
 	if err != nil {
 		return err
 	}
-	plain, err := json.Marshal(fields)
+	plain, err := json.Marshal(store.VisitorProven{Since: at.conn.Since(), Subject: id.Subject, Upstream: id.Upstream, Fields: fields})
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func (x *Federation) finishVisitor(w http.ResponseWriter, r *http.Request, at *a
 	code := base64.RawURLEncoding.EncodeToString(raw)
 	now := x.Now().UTC()
 	proof := store.VisitorProof{
-		Hash: handleHash(code), Connection: at.conn.ID, Subject: id.Subject, Challenge: f.Visitor.Challenge, Origin: f.Visitor.Origin,
-		AuthTime: now, Upstream: id.Upstream, Expires: now.Add(proofOfVisitor),
+		Hash: handleHash(code), Connection: at.conn.ID, Challenge: f.Visitor.Challenge, Origin: f.Visitor.Origin,
+		AuthTime: now, Expires: now.Add(proofOfVisitor),
 	}
 	if !id.Asked.IsZero() && id.Asked.Before(now) {
 		proof.AuthTime = id.Asked.UTC()

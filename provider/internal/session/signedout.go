@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
@@ -27,6 +28,20 @@ type SignedOut struct {
 	Upstream   string    `json:"upstream,omitempty"`
 	Target     string    `json:"target,omitempty"` // validated; empty: nowhere
 	At         time.Time `json:"at"`
+}
+
+// UpstreamLogout is a provider's word that logins there are over: those with that Name
+// and one of the Indexes, the two parts of an Upstream, or all of the Subject's.
+type UpstreamLogout struct {
+	Connection *store.Connection
+	Name       string   // base64url; empty: it is the Subject that counts
+	Indexes    []string // none: whatever it is
+	Subject    string
+}
+
+// Covers reports whether a login with that index is over.
+func (l *UpstreamLogout) Covers(index string) bool {
+	return len(l.Indexes) == 0 || slices.Contains(l.Indexes, index)
 }
 
 // LeaveSignedOut keeps what is left of rec for the page of its connection, and

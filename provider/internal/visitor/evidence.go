@@ -46,11 +46,14 @@ func (x *Visitors) proof(ctx context.Context, q *starting) (*answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		fields := &store.VisitorFields{}
-		if err := json.Unmarshal(plain, fields); err != nil {
+		said := &store.VisitorProven{}
+		if err := json.Unmarshal(plain, said); err != nil {
 			return nil, err
 		}
-		return x.proven(q, &p, fields), nil
+		if said.Since != conn.Since() {
+			return nil, codeInvalid()
+		}
+		return proven(q, conn, &p, said), nil
 	})
 }
 
@@ -79,7 +82,7 @@ func (x *Visitors) userHash(ctx context.Context, q *starting) (*answer, error) {
 	if !held {
 		return nil, unproven(jwt.CodeInvalid, "user_hash is not the HMAC of user_id")
 	}
-	ev := &evidence{subject: records.Subject{Connection: conn.ID, Subject: "sub:" + q.UserID}, assurance: Signed, amr: []string{byUserHash}, authTime: q.now}
+	ev := &evidence{subject: records.SubjectOf(conn, "sub:"+q.UserID), assurance: Signed, amr: []string{byUserHash}, authTime: q.now}
 	return x.recognise(ctx, q, func(store.Tx) (*evidence, error) { return ev, nil })
 }
 

@@ -80,7 +80,7 @@ func (x *Visitors) verified(ctx context.Context, s *site.Site, conn *store.Conne
 		return nil, checks, err
 	}
 	ev := &evidence{
-		subject: records.Subject{Connection: conn.ID, Subject: "sub:" + claims.Subject}, fields: fields, assurance: Signed,
+		subject: records.SubjectOf(conn, "sub:"+claims.Subject), fields: fields, assurance: Signed,
 		authTime: now, jti: claims.ID, until: claims.Until,
 	}
 	if len(ev.subject.Subject) > maxSubject {

@@ -29,6 +29,9 @@ func (h *house) connect(id string, change func(*store.Connection)) {
 		ID: id, Kind: store.ConnectionJWT, For: store.ForVisitors, Name: id, Created: h.now(), Updated: h.now(),
 		JWT: &store.JWTConnection{Keys: []store.VerificationKey{{KID: "s1", Secret: sealed}}},
 	}
+	if s := load(h); s.Connection(id) != nil { // the same, changed
+		c.Created = s.Connection(id).Created
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -38,6 +41,12 @@ func (h *house) connect(id string, change func(*store.Connection)) {
 		}
 		return site.Changed(tx)
 	})
+}
+
+// replace makes another connection of that name.
+func (h *house) replace(id string) {
+	h.t.Helper()
+	h.connect(id, func(c *store.Connection) { c.Created = h.now() })
 }
 
 // jwt is a visitor JWT of that connection.

@@ -104,7 +104,8 @@ func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal) (rec store.Vis
 	if i < 0 {
 		return rec, 0, errStale
 	}
-	if c := s.Connection(rec.Sessions[i].Connection); c == nil || c.For != store.ForVisitors || !signsIn(s) {
+	one := &rec.Sessions[i]
+	if c := s.Connection(one.Connection); c == nil || c.For != store.ForVisitors || c.Since() != one.Since || !signsIn(s) {
 		return rec, 0, web.Public(ErrGrant, "the site's visitors no longer sign in that way")
 	}
 	return rec, i, nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
@@ -59,6 +60,18 @@ func TestTheNewestRenewalTokenOfAKnownVisitorCounts(t *testing.T) {
 	})
 }
 
+// wasOf is the other name in a token's sub_id.
+func wasOf(claims map[string]any) string {
+	id, _ := claims["sub_id"].(map[string]any)
+	both, _ := id["identifiers"].([]any)
+	if id["format"] != "aliases" || len(both) != 2 {
+		return ""
+	}
+	was, _ := both[1].(map[string]any)
+	text, _ := was["sub"].(string)
+	return text
+}
+
 func TestAnAnonymousVisitorBecomesANameOfTheKnownOne(t *testing.T) {
 	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
 		h := newHouse(t, on)
@@ -67,6 +80,9 @@ func TestAnAnonymousVisitorBecomesANameOfTheKnownOne(t *testing.T) {
 		planted := h.start(map[string]any{})
 		a := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "renew": planted.text("renew")})
 		was, is := planted.claims(t), a.claims(t)
+		if got := wasOf(is); got != planted.text("visitor_id") || wasOf(known.claims(t)) != "" {
+			t.Errorf("they were %q", got)
+		}
 		if is["sub"] != known.text("visitor_id") || is["sid"] == was["sid"] || is["sid"] == known.claims(t)["sid"] {
 			t.Fatalf("%v", is)
 		}
@@ -79,10 +95,16 @@ func TestAnAnonymousVisitorBecomesANameOfTheKnownOne(t *testing.T) {
 		if err != nil || shown.ID != a.text("visitor_id") || !slices.Contains(shown.Aliases, planted.text("visitor_id")) {
 			t.Errorf("%+v %v", shown, err)
 		}
+		if next := h.start(map[string]any{"renew": a.text("renew")}); wasOf(next.claims(t)) != planted.text("visitor_id") {
+			t.Error("the next token does not say who they were")
+		}
 		// Nor is it a way to another's name.
 		b := h.start(map[string]any{"identity": h.jwt("shop", "u2", nil), "renew": planted.text("renew")})
 		if b.text("visitor_id") == a.text("visitor_id") {
 			t.Error("the second got the first one's sub")
+		}
+		if got := wasOf(b.claims(t)); got != "" {
+			t.Errorf("the second was %q", got)
 		}
 		if shown, _ := h.known.Show(t.Context(), load(h), planted.text("visitor_id")); shown.ID != a.text("visitor_id") {
 			t.Error("the name went over to the second")
@@ -101,6 +123,9 @@ func TestTwoKnownVisitorsAreMergedWhereBothConnectionsSayTheyAreOne(t *testing.T
 		a := h.start(map[string]any{"identity": h.jwt("club", "m7", nil), "renew": shop.text("renew")})
 		if a.text("visitor_id") != club.text("visitor_id") {
 			t.Fatalf("not the older: %s", a.Body)
+		}
+		if got := wasOf(a.claims(t)); got != shop.text("visitor_id") {
+			t.Errorf("they were %q", got)
 		}
 		if !h.revoked(func(r store.Revocation) bool { return r.Subject == shop.text("visitor_id") && r.Reason == reasonMerged }) {
 			t.Error("tokens under the old name live on")
@@ -130,10 +155,12 @@ func (h *house) proof(connection, verifier, origin string) (code string) {
 	sum := sha256.Sum256([]byte(code))
 	challenge := sha256.Sum256([]byte(verifier))
 	p := store.VisitorProof{
-		Hash: hex.EncodeToString(sum[:]), Connection: connection, Subject: "abc", Upstream: "ZnJlZEBmZWQ.idx", Origin: origin, AuthTime: h.now(), Expires: h.now().Add(time.Minute),
+		Hash: hex.EncodeToString(sum[:]), Connection: connection, Origin: origin, AuthTime: h.now(), Expires: h.now().Add(time.Minute),
 		Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]),
 	}
-	plain, err := json.Marshal(store.VisitorFields{Name: "Fred", Email: "fred@fed.example"})
+	plain, err := json.Marshal(store.VisitorProven{
+		Since: load(h).Connection(connection).Since(), Subject: "abc", Upstream: "ZnJlZEBmZWQ.idx", Fields: store.VisitorFields{Name: "Fred", Email: "fred@fed.example"},
+	})
 	h.ok(err)
 	p.Sealed, err = h.sealer.Seal("", store.VisitorProofs.Kind, p.Hash, plain)
 	h.ok(err)
@@ -185,16 +212,47 @@ func TestALogoutAtTheCustomersOwnLoginEndsTheVisitorsSession(t *testing.T) {
 		h := newHouse(t, on)
 		h.connect("login", nil)
 		verifier := strings.Repeat("v", 43)
-		a := h.start(map[string]any{"proof": h.proof("login", verifier, shop), "code_verifier": verifier})
-		h.update(func(tx store.Tx) error { return h.x.SignedOut(t.Context(), tx, load(h), "login", "ZnJlZEBlbHNl") })
-		b := h.start(map[string]any{"renew": a.text("renew")})
-		if b.Code != http.StatusOK {
-			t.Fatalf("another's logout: %d %s", b.Code, b.Body)
+		fred := base64.RawURLEncoding.EncodeToString([]byte("fred@fed"))
+		for _, c := range []struct {
+			name string
+			over session.UpstreamLogout
+			ends bool
+		}{
+			{"another's", session.UpstreamLogout{Name: base64.RawURLEncoding.EncodeToString([]byte("fred@else"))}, false},
+			{"another's index", session.UpstreamLogout{Name: fred, Indexes: []string{"other"}}, false},
+			{"another's subject", session.UpstreamLogout{Subject: "abcd"}, false},
+			{"all of a name's", session.UpstreamLogout{Name: fred}, true},
+			{"its index", session.UpstreamLogout{Name: fred, Indexes: []string{"other", "idx"}}, true},
+			{"the subject", session.UpstreamLogout{Subject: "abc"}, true},
+		} {
+			a := h.start(map[string]any{"proof": h.proof("login", verifier, shop), "code_verifier": verifier})
+			c.over.Connection = load(h).Connection("login")
+			h.update(func(tx store.Tx) error { return h.x.SignedOut(t.Context(), tx, load(h), c.over) })
+			b := h.start(map[string]any{"renew": a.text("renew")})
+			told := h.revoked(func(r store.Revocation) bool { return r.SID == a.claims(t)["sid"] && r.Reason == reasonSignedOut })
+			if ended := b.Code != http.StatusOK; ended != c.ends || told != c.ends {
+				t.Errorf("%s: ended %v, told %v, want %v: %s", c.name, ended, told, c.ends, b.Body)
+			}
 		}
-		h.update(func(tx store.Tx) error { return h.x.SignedOut(t.Context(), tx, load(h), "login", "ZnJlZEBmZWQ") })
-		h.start(map[string]any{"renew": b.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
-		if !h.revoked(func(r store.Revocation) bool { return r.SID == a.claims(t)["sid"] && r.Reason == reasonSignedOut }) {
-			t.Error("the token lives on")
+	})
+}
+
+func TestAConnectionOfTheSameNameIsNotTheOneThatWas(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouse(t, on)
+		h.connect("shop", nil)
+		h.connect("login", nil)
+		verifier := strings.Repeat("v", 43)
+		before := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
+		proof := h.proof("login", verifier, shop)
+		h.later(time.Millisecond)
+		h.replace("shop")
+		h.replace("login")
+		h.start(map[string]any{"renew": before.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
+		h.start(map[string]any{"proof": proof, "code_verifier": verifier}).want(t, http.StatusBadRequest, "invalid_grant", "")
+		after := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "renew": before.text("renew")})
+		if after.Code != http.StatusOK || after.text("visitor_id") == before.text("visitor_id") {
+			t.Errorf("the number of another's is the visitor of before: %d %s", after.Code, after.Body)
 		}
 	})
 }

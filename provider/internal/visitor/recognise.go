@@ -27,7 +27,9 @@ type recognition struct {
 	person   *records.Person
 	identity string // MAC of the jti
 	upstream string // MAC, as the session has it
+	index    string // likewise
 	fresh    bool   // the record is new
+	was      string // the name that has just become an alias
 }
 
 // recognise gives a visitor who has shown who they are a token. take takes what they
@@ -108,7 +110,7 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 	if err := x.banned(r.starting, facts, typed); err != nil {
 		return err
 	}
-	if r.upstream, err = x.Records.Upstream(r.tx, r.ev.subject.Connection, r.ev.upstream); err != nil || r.ev.jti == "" {
+	if r.upstream, r.index, err = x.Records.Upstream(r.tx, r.ev.subject.Connection, r.ev.upstream); err != nil || r.ev.jti == "" {
 		return err
 	}
 	if r.identity, err = x.Records.Identity(r.tx, r.ev.subject.Connection, r.ev.jti); err != nil {
@@ -140,10 +142,10 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 	if i := r.held(); i >= 0 {
 		one := &r.rec.Sessions[i]
 		next, err := rotated(one, r.before, r.now)
-		if err == nil && one.Connection == r.ev.subject.Connection && one.Assurance == r.ev.assurance {
+		if err == nil && one.Connection == r.ev.subject.Connection && one.Since == r.ev.subject.Since && one.Assurance == r.ev.assurance {
 			one.Identity, one.AuthTime, r.rec.Seen = r.identity, r.ev.authTime, r.now
 			if r.upstream != "" {
-				one.Upstream = r.upstream
+				one.Upstream, one.Index = r.upstream, r.index
 			}
 			v := *r.before
 			v.Visitor, v.Generation, v.AuthTime, v.AMR = r.rec.ID, next, r.ev.authTime.Unix(), r.ev.amr
@@ -161,7 +163,7 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 // newSession begins a family of tokens.
 func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, error) {
 	one := store.VisitorSession{
-		SID: random(16), Connection: r.ev.subject.Connection, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.upstream,
+		SID: random(16), Connection: r.ev.subject.Connection, Since: r.ev.subject.Since, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.upstream, Index: r.index,
 		AuthTime: r.ev.authTime, Generation: 1, Rotated: r.now,
 	}
 	for len(r.rec.Sessions) >= maxSessions {
@@ -174,7 +176,7 @@ func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, er
 	if err := x.Records.Write(r.tx, &r.rec, r.person); err != nil {
 		return nil, err
 	}
-	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix(), AMR: r.ev.amr}
+	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix(), AMR: r.ev.amr, Was: r.was}
 	if r.before != nil {
 		v.Resource, v.Given = r.before.Resource, r.before.Given
 	}
@@ -200,13 +202,13 @@ func codeInvalid() error {
 }
 
 // proven is the evidence of a proof that federation left for the widget.
-func (x *Visitors) proven(q *starting, p *store.VisitorProof, fields *store.VisitorFields) *evidence {
+func proven(q *starting, conn *store.Connection, p *store.VisitorProof, said *store.VisitorProven) *evidence {
 	at := p.AuthTime
 	if at.IsZero() || at.After(q.now) {
 		at = q.now
 	}
 	return &evidence{
-		subject: records.Subject{Connection: p.Connection, Subject: p.Subject}, fields: fields, assurance: Federated,
-		upstream: p.Upstream, authTime: at.Truncate(time.Second),
+		subject: records.SubjectOf(conn, said.Subject), fields: &said.Fields, assurance: Federated,
+		upstream: said.Upstream, authTime: at.Truncate(time.Second),
 	}
 }

@@ -26,6 +26,7 @@ type renewal struct {
 	Expires    int64    `json:"e"`
 	Resource   string   `json:"r,omitempty"`
 	Given      *given   `json:"n,omitempty"`
+	Was        string   `json:"w,omitempty"` // the sub that these tokens go on from
 }
 
 func renewalFor(s *site.Site) []byte { return []byte("visitor renewal " + s.ID) }

@@ -42,7 +42,30 @@ type claims struct {
 	Site        string   `json:"site"`
 	SubjectType string   `json:"subject_type"`
 	Given       *given   `json:"given_by_visitor,omitempty"`
+	Names       *names   `json:"sub_id,omitempty"`
 	*person
+}
+
+// names are the sub and what it was before: a Subject Identifier of the format aliases
+// (RFC 9493, sections 3.2.8 and 4.1), so that a backend can hand over what belongs to
+// the one before.
+type names struct {
+	Format      string `json:"format"`
+	Identifiers []name `json:"identifiers"`
+}
+
+type name struct {
+	Format  string `json:"format"` // iss_sub (section 3.2.4)
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
+}
+
+// namesOf are those of a visitor who was another before; nil for others.
+func namesOf(s *site.Site, v *renewal) *names {
+	if v.Was == "" {
+		return nil
+	}
+	return &names{"aliases", []name{{"iss_sub", s.Issuer, v.Visitor}, {"iss_sub", s.Issuer, v.Was}}}
 }
 
 // given is what a visitor has typed of themselves. Nobody vouches for it, so it has
@@ -84,7 +107,7 @@ func (x *Visitors) sign(ctx context.Context, q *starting, v *renewal, p *person)
 	c := claims{
 		Issuer: s.Issuer, Subject: v.Visitor, Audience: audience(s, v.Resource), IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(life).Unix(),
 		ID: id, ClientID: records.ClientID, SID: v.SID, AuthTime: v.AuthTime, ACR: v.Assurance, AMR: v.AMR, Assurance: v.Assurance, Site: s.Path, SubjectType: policy.Visitor,
-		Given: v.Given, person: p,
+		Given: v.Given, Names: namesOf(s, v), person: p,
 	}
 	payload, err := json.Marshal(&c)
 	if err != nil {

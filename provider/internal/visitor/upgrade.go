@@ -82,6 +82,7 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 	if err := store.Visitors.Put(r.tx, &store.Visitor{ID: r.before.Visitor, Alias: r.rec.ID, Created: r.now, Seen: r.now}); err != nil {
 		return err
 	}
+	r.was = r.before.Visitor
 	return x.Audit.Record(ctx, r.tx, audit.Event{
 		Action: audit.VisitorUpgrade, Actor: visitorRef(r.rec.ID), Object: visitorRef(r.rec.ID),
 		Changes: []audit.Change{{Field: "alias", New: r.before.Visitor}},
@@ -117,6 +118,9 @@ func (x *Visitors) merge(ctx context.Context, r *recognition, other store.Visito
 		if err := session.Announce(r.tx, x.Now(), store.Revocation{Subject: gone.ID, Reason: reasonMerged}); err != nil {
 			return err
 		}
+	}
+	if r.before.Visitor != kept.ID {
+		r.was = r.before.Visitor
 	}
 	r.rec, r.fresh = kept, false
 	return x.Audit.Record(ctx, r.tx, audit.Event{

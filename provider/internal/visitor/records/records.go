@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
+	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -60,7 +62,17 @@ func New(o Options) *Records {
 // Subject is who a visitor is to a connection.
 type Subject struct {
 	Connection string `json:"connection"`
+	Since      int64  `json:"since"` // store.Connection's
 	Subject    string `json:"subject"`
+}
+
+// SubjectOf is who that subject of the connection is.
+func SubjectOf(c *store.Connection, subject string) Subject {
+	return Subject{Connection: c.ID, Since: c.Since(), Subject: subject}
+}
+
+func (x *Records) subjectMark(tx store.Tx, s Subject) (string, error) {
+	return x.mark(tx, "subject", s.Connection, strconv.FormatInt(s.Since, 10), s.Subject)
 }
 
 // Person is what is known of a visitor; a record holds it sealed.
@@ -89,14 +101,35 @@ func (x *Records) Identity(tx store.Tx, connection, jti string) (string, error) 
 	return x.mark(tx, "identity", connection, jti)
 }
 
-// Upstream is the MAC of the first part of an Upstream, by which a logout finds the
-// sessions that rest on it; empty for none.
-func (x *Records) Upstream(tx store.Tx, connection, upstream string) (string, error) {
-	key := store.UpstreamKey(connection, upstream)
-	if key == "" {
-		return "", nil
+// Upstream are the MACs of an Upstream's parts: a logout finds the sessions that rest
+// on it by the first, and tells them apart by the second. Empty for none.
+func (x *Records) Upstream(tx store.Tx, connection, upstream string) (key, index string, err error) {
+	name := store.UpstreamKey(connection, upstream)
+	if name == "" {
+		return "", "", nil
 	}
-	return x.mark(tx, "upstream", key)
+	if key, err = x.mark(tx, "upstream", name); err != nil {
+		return "", "", err
+	}
+	if _, text, _ := strings.Cut(upstream, "."); text != "" {
+		index, err = x.mark(tx, "upstream index", name, text)
+	}
+	return key, index, err
+}
+
+// LoggedOut are the MACs of a logout's name and indexes, as Upstream makes them.
+func (x *Records) LoggedOut(tx store.Tx, gone *session.UpstreamLogout) (key string, indexes []string, err error) {
+	if key, _, err = x.Upstream(tx, gone.Connection.ID, gone.Name); err != nil {
+		return "", nil, err
+	}
+	for _, text := range gone.Indexes {
+		_, index, err := x.Upstream(tx, gone.Connection.ID, gone.Name+"."+text)
+		if err != nil {
+			return "", nil, err
+		}
+		indexes = append(indexes, index)
+	}
+	return key, indexes, nil
 }
 
 // Write seals what is known of the visitor into the record, with what it is found
@@ -111,7 +144,7 @@ func (x *Records) Write(tx store.Tx, v *store.Visitor, p *Person) (err error) {
 	}
 	v.Subjects, v.Marks = nil, nil
 	for _, s := range p.Subjects {
-		m, err := x.mark(tx, "subject", s.Connection, s.Subject)
+		m, err := x.subjectMark(tx, s)
 		if err != nil {
 			return err
 		}
@@ -179,7 +212,7 @@ func (x *Records) Find(tx store.Tx, id string) (store.Visitor, error) {
 
 // BySubject is the visitor who is that to the connection, or store.ErrNotFound.
 func (x *Records) BySubject(tx store.Tx, s Subject) (store.Visitor, error) {
-	m, err := x.mark(tx, "subject", s.Connection, s.Subject)
+	m, err := x.subjectMark(tx, s)
 	if err != nil {
 		return store.Visitor{}, err
 	}
