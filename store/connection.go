@@ -49,6 +49,8 @@ type Connection struct {
 
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
+	// Rebound is when it was given another provider: its subjects are not those of before.
+	Rebound time.Time `json:"rebound,omitzero"`
 	// Changed is when something changed that a rehearsal covers: all but Name,
 	// Disabled, Default and Enforce. Rehearsed is when an administrator has signed in
 	// through it last, and who.
@@ -161,8 +163,14 @@ func (c *Connection) Enforces(domain string, proven []string) bool {
 	return c.For == ForAgents && c.Enforce && !c.Disabled && c.EnforceReady() && c.Proves(domain, proven)
 }
 
-// Since tells the connection from another that had its ID before, in microseconds.
-func (c *Connection) Since() int64 { return c.Created.UnixMicro() }
+// Since tells the connection from another that had its ID before, and from itself with
+// another provider, in microseconds.
+func (c *Connection) Since() int64 {
+	if c.Rebound.After(c.Created) {
+		return c.Rebound.UnixMicro()
+	}
+	return c.Created.UnixMicro()
+}
 
 // Proves reports whether the connection may speak for addresses of that domain.
 func (c *Connection) Proves(domain string, proven []string) bool {

@@ -241,6 +241,40 @@ func TestAnAnswerThatWasVerifiedByTheOldConfigurationIsWorthNothing(t *testing.T
 	}
 }
 
+func TestAConnectionThatIsGivenAnotherProviderKnowsNobodyOfTheFirst(t *testing.T) {
+	storetest.OnBothEngines(t, testAConnectionThatIsGivenAnotherProviderKnowsNobodyOfTheFirst)
+}
+
+func testAConnectionThatIsGivenAnotherProviderKnowsNobodyOfTheFirst(t *testing.T, on storetest.Engine) {
+	h := newHouseOn(t, on)
+	h.must("apply", "", fourLogins)
+	step := func(connection, change string, another bool) {
+		t.Helper()
+		h.signedInBy(connection, "s-"+connection)
+		before := h.connection(connection)
+		warnings := h.warnings(oneSite("connections: [{id: " + connection + ", " + change + "}]"))
+		after, warned := h.connection(connection), strings.Contains(strings.Join(warnings, "\n"), "its provider is another")
+		links, sessions, _, halfDone := h.leftOf(connection)
+		if gone := links+sessions+halfDone == 0; gone != another || warned != another || (after.Since() != before.Since()) != another || !after.Created.Equal(before.Created) {
+			t.Errorf("%s, %s: %d links, %d sessions, %d sign-ins left, warned %v, since %v then %v: %q", connection, change, links, sessions, halfDone, warned, before.Since(), after.Since(), warnings)
+		}
+	}
+	step("entra", `client_id: desk-2`, false)
+	step("entra", `issuer: "https://login.microsoftonline.com/0b1c2d3e-0000-4000-8000-000000000002/v2.0"`, true)
+	step("portal", `login_url: "https://portal.acme.example/in2"`, false)
+	step("portal", `issuer: "https://portal.acme.example"`, false)
+	step("portal", `issuer: "https://portal.else.example"`, true)
+	step("corp", `metadata_url: "https://idp.else.example/metadata"`, true)
+	step("corp", `entity_id: "https://idp.else.example"`, false) // of whom nothing was ever read
+	step("corp", `metadata_url: "https://idp.else.example/moved"`, false)
+	step("corp", `entity_id: "https://idp.acme.example"`, true)
+	h.update(func(tx store.Tx) error {
+		return store.AllFetched.Put(tx, &store.Fetched{Connection: "corp", URL: "https://idp.else.example/moved", Body: []byte(`<EntityDescriptor entityID="https://idp.acme.example">`)})
+	})
+	step("corp", `entity_id: ""`, false)
+	step("corp", `entity_id: "https://idp.acme.example"`, false)
+}
+
 func TestARoleThatAMapLeadsToIsNotPruned(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

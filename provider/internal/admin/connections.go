@@ -27,6 +27,13 @@ func (a *Admin) writeConnections(ctx context.Context, tx store.Tx, s *site.Site,
 			if err := forgetConnection(tx, id); err != nil {
 				return fmt.Errorf("forget connection %s: %w", id, err)
 			}
+		case !e.after.Rebound.Equal(e.before.Rebound):
+			if err := a.endConnection(ctx, tx, s, e.before, "connection_changed"); err != nil {
+				return err
+			}
+			if err := deleteBy(tx, &store.Links, "connection", id, 0); err != nil {
+				return fmt.Errorf("forget the links of connection %s: %w", id, err)
+			}
 		case e.after.Disabled && !e.before.Disabled:
 			if err := a.endConnection(ctx, tx, s, e.before, "connection_disabled"); err != nil {
 				return err

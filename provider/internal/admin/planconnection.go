@@ -51,26 +51,58 @@ func (p planner) connectionAfter(f *fileConnection, before store.Connection, had
 	if had && !sameJSON(rehearsable(before), rehearsable(after)) {
 		after.Changed = changedAt(before.Rehearsed, p.now)
 	}
+	if had && p.otherProvider(&before, &after) {
+		after.Rebound = changedAt(time.UnixMicro(before.Since()), p.now)
+		*p.warnings = append(*p.warnings, fmt.Sprintf("connection %s: its provider is another, so that its subjects are: the links to agents go, and visitors whom it knew are new to it", f.ID))
+	}
 	if had && !sameJSON(before, after) {
 		after.Updated = p.now
 	}
 	return after, true
 }
 
-// changedAt is after the last rehearsal even where a clock that was ahead has noted
+// changedAt is after what was last noted even where a clock that was ahead has noted
 // it, so that no rehearsal counts for what was changed since.
-func changedAt(rehearsed, now time.Time) time.Time {
-	if now.After(rehearsed) {
+func changedAt(last, now time.Time) time.Time {
+	if now.After(last) {
 		return now
 	}
-	return rehearsed.Add(1)
+	return last.Add(time.Microsecond)
+}
+
+// otherProvider reports whether those whom the connection knows are another provider's
+// from now on, or may be: the same number there could be somebody else.
+func (p planner) otherProvider(before, after *store.Connection) bool {
+	switch {
+	case after.OIDC != nil:
+		return before.OIDC.Issuer != after.OIDC.Issuer
+	case after.JWT != nil:
+		return before.JWT.Issuer != "" && after.JWT.Issuer != "" && before.JWT.Issuer != after.JWT.Issuer
+	}
+	is := entityOf(after.SAML)
+	if is == "" { // nobody knows what stands at another URL
+		return before.SAML.MetadataURL != after.SAML.MetadataURL
+	}
+	was := entityOf(before.SAML)
+	if was == "" {
+		was = p.have.fetched[before.ID]
+	}
+	return was != "" && was != is
+}
+
+// entityOf is the provider's entity ID, as far as the connection itself says it.
+func entityOf(c *store.SAMLConnection) string {
+	if c.EntityID == "" {
+		return entityIDOf(c.MetadataXML)
+	}
+	return c.EntityID
 }
 
 // rehearsable is what a rehearsal covers of a connection: all but its name and
 // whether it is used, offered first or enforced.
 func rehearsable(c store.Connection) store.Connection {
 	c.Name, c.Disabled, c.Default, c.Enforce, c.RehearsedBy = "", false, false, false, ""
-	c.Created, c.Updated, c.Changed, c.Rehearsed = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.Created, c.Updated, c.Changed, c.Rehearsed, c.Rebound = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return c
 }
 
@@ -208,10 +240,8 @@ func (p planner) namedBy(c *store.Connection) string {
 		return "issuer " + c.OIDC.Issuer + " and client_id " + c.OIDC.ClientID
 	case c.SAML == nil:
 		return ""
-	case c.SAML.EntityID != "":
-		return "entity_id " + c.SAML.EntityID
-	case c.SAML.MetadataXML != "":
-		return "entity_id " + entityIDOf(c.SAML.MetadataXML)
+	case entityOf(c.SAML) != "":
+		return "entity_id " + entityOf(c.SAML)
 	case p.have.fetched[c.ID] != "":
 		return "entity_id " + p.have.fetched[c.ID]
 	case c.SAML.MetadataURL != "":

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -57,6 +58,9 @@ func (at *attempt) skew() time.Duration {
 // take uses up the flow, and the answer if it was kept, in the caller's
 // transaction. Of any number of tries one succeeds.
 func (x *Federation) take(tx store.Tx, at *attempt, handle string) error {
+	if err := at.stands(tx); err != nil {
+		return err
+	}
 	if handle != "" {
 		if _, err := x.answer(tx, at, handle); err != nil { // somebody beside us has taken it
 			return err
@@ -66,6 +70,23 @@ func (x *Federation) take(tx store.Tx, at *attempt, handle string) error {
 		}
 	}
 	return spend(tx, at.conn, "flow "+at.flow.State, at.flow.Expires.Add(time.Minute))
+}
+
+// stands refuses what was judged by a connection that has been removed, disabled or
+// changed meanwhile: nothing of it may outlive that.
+func (at *attempt) stands(tx store.Tx) error {
+	now, err := store.Connections.Get(tx, at.conn.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && (now.Disabled || now.Since() != at.conn.Since()):
+		return refuse(codeDisabled, "the connection was removed or disabled meanwhile")
+	case err != nil:
+		return fmt.Errorf("load the connection: %w", err)
+	case !now.Changed.Equal(at.conn.Changed) && at.flow.Mode == modeRehearse:
+		return refuse(codeRehearsal, "the connection was changed meanwhile")
+	case !now.Changed.Equal(at.conn.Changed):
+		return refuse(codeExpired, "the connection was changed meanwhile: begin again")
+	}
+	return nil
 }
 
 // finishAgent hands an agent over to signin.
