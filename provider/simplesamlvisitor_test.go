@@ -1,0 +1,212 @@
+package provider_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/provider/verify"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+// forVisitors makes a connection one of visitors, with fields that they alone have.
+func forVisitors(c *store.Connection) {
+	c.For, c.Domains, c.RoleMap = store.ForVisitors, nil, nil
+	c.Attributes = []store.Attribute{
+		{Field: "custom.groups", From: []string{"memberOf"}, Type: "list"}, {Field: "custom.plan", Constant: "gold"}, {Field: "email", From: []string{"mail"}},
+		{Field: "external_id", From: []string{"uid"}}, {Field: "name", From: []string{"displayName"}},
+	}
+}
+
+// widgetStart is where a widget sends its visitor, to come back by redirect.
+func (h *running) widgetStart(connection, verifier string) string {
+	return h.issuer + "/federation/" + connection + "/start?" + url.Values{
+		"visitor": {"redirect"}, "origin": {widgetOrigin}, "code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
+		"state": {"w1"}, "return_to": {widgetOrigin + "/cart"},
+	}.Encode()
+}
+
+// proven is what a widget does with what came back: it starts with the proof, and
+// with the renewal token that it has, or "".
+func (h *running) proven(at page, verifier, renew string) visitor {
+	h.t.Helper()
+	if at.away == nil {
+		h.t.Fatalf("not sent back to the widget: %d at %s: %s", at.status, at.url, at.body)
+	}
+	fragment, err := url.ParseQuery(at.away.Fragment)
+	if err != nil || fragment.Get("chatelaine_code") == "" || fragment.Get("chatelaine_state") != "w1" {
+		h.t.Fatalf("sent to %s", at.away)
+	}
+	body := map[string]string{"proof": fragment.Get("chatelaine_code"), "code_verifier": verifier}
+	if renew != "" {
+		body["renew"] = renew
+	}
+	return h.visit(body)
+}
+
+// ends waits until the backend has heard that the token is over.
+func ends(t *testing.T, backend *verify.Client, token, why string) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for _, err := backend.Token(t.Context(), token); err == nil; _, err = backend.Token(t.Context(), token) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the token lives on after %s", why)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestAVisitorSignsInAtSimpleSAMLphpAndIsSignedOutFromThere(t *testing.T) {
+	hasSimpleSAML(t)
+	storetest.OnBothEngines(t, testAVisitorSignsInAtSimpleSAMLphpAndIsSignedOutFromThere)
+}
+
+func testAVisitorSignsInAtSimpleSAMLphpAndIsSignedOutFromThere(t *testing.T, on storetest.Engine) {
+	h, idp := start(t, on, ""), startSimpleSAML(t)
+	h.widgets()
+	h.connect(corp(nil, idp.connection, forVisitors))
+	idp.knows(h, h.issuer+"/federation/corp")
+	backend := h.backend()
+	through := func(user, renew string) (*browser, visitor) {
+		b, verifier := newBrowser(t, widgetOrigin), oauth2.GenerateVerifier()
+		return b, h.proven(idp.follow(b, b.get(h.widgetStart("corp", verifier)), user, user+"spass"), verifier, renew)
+	}
+
+	stranger := h.visit(map[string]string{})
+	b, known := through("raj", stranger.Renew)
+	token, err := backend.Token(t.Context(), known.Token)
+	if err != nil || token.Assurance != "federated" || token.Subject != known.VisitorID || known.VisitorID == stranger.VisitorID {
+		t.Fatalf("%+v: %+v %v", known, token, err)
+	}
+	got, _ := token.Visitor()
+	want := verify.Visitor{
+		ExternalID: "raj", Name: "Raj Patel", Email: "raj@acme.example", Was: stranger.VisitorID,
+		Custom: map[string]json.RawMessage{"groups": json.RawMessage(`["cn=supervisors","cn=staff"]`), "plan": json.RawMessage(`"gold"`)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what the token says of the visitor: %s", diff)
+	}
+	ends(t, backend, stranger.Token, "the stranger became known")
+	if again := h.visit(map[string]string{"renew": stranger.Renew}); again.Error != "invalid_grant" {
+		t.Errorf("the stranger's renewal: %+v", again)
+	}
+
+	// In another browser they are the same visitor; somebody else is another.
+	_, elsewhere := through("raj", "")
+	_, ana := through("ana", "")
+	if elsewhere.VisitorID != known.VisitorID || ana.VisitorID == known.VisitorID {
+		t.Errorf("Raj is %s and %s, Ana %s", known.VisitorID, elsewhere.VisitorID, ana.VisitorID)
+	}
+
+	renewed := h.visit(map[string]string{"renew": known.Renew})
+	if renewed.VisitorID != known.VisitorID || renewed.Assurance != "federated" {
+		t.Fatalf("renewed: %+v", renewed)
+	}
+	b.stop = ""
+	p := idp.follow(b, b.get(idp.base+"saml2/idp/SingleLogoutService.php?ReturnTo="+url.QueryEscape(idp.base)), "", "")
+	if p.status >= 400 {
+		t.Fatalf("the sign-out there failed: %d at %s: %s", p.status, p.url, p.body)
+	}
+	ends(t, backend, renewed.Token, "a sign-out at the provider")
+	if again := h.visit(map[string]string{"renew": renewed.Renew}); again.Error != "invalid_grant" {
+		t.Errorf("renewed after a sign-out at the provider: %+v", again)
+	}
+	// It was that browser's login: others go on.
+	for name, other := range map[string]visitor{"Raj elsewhere": elsewhere, "Ana": ana} {
+		if _, err := backend.Token(t.Context(), other.Token); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if again := h.visit(map[string]string{"renew": other.Renew}); again.VisitorID != other.VisitorID {
+			t.Errorf("%s, renewed: %+v", name, again)
+		}
+	}
+}
+
+// shopPage is a page of the customer's with a widget. The test reads what it says.
+const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><p id="said"></p><script type="module">
+import { Chatelaine } from "%[1]s/static/visitor.js";
+const say = async (chat) => { document.getElementById("said").textContent = JSON.stringify({ visitor_id: chat.visitorId, assurance: chat.assurance, access_token: await chat.token() }); };
+const chat = await Chatelaine.start({ issuer: "%[1]s" });
+await say(chat);
+document.getElementById("sign-in").onclick = () => chat.signIn({ connection: "corp" }).then(() => say(chat), (err) => { document.getElementById("said").textContent = err.code; });
+</script>`
+
+func TestAVisitorSignsInAtSimpleSAMLphpInAPopUp(t *testing.T) {
+	t.Parallel()
+	hasSimpleSAML(t)
+	chromium, _ := chromium(t)
+	h, idp := start(t, storetest.Bolt, ""), startSimpleSAML(t)
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, shopPage, h.issuer)
+	}))
+	t.Cleanup(listening.Close)
+	shop := strings.Replace(listening.URL, "127.0.0.1", "localhost", 1) // another site than the issuer's
+	h.widgets()
+	h.write(func(tx store.Tx) error {
+		s, err := store.GetSettings(tx)
+		if err != nil {
+			return err
+		}
+		s.Visitors.Origins = []string{shop}
+		return store.AllSettings.Put(tx, &s)
+	})
+	h.connect(corp(nil, idp.connection, forVisitors))
+	idp.knows(h, h.issuer+"/federation/corp")
+
+	tab, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	t.Cleanup(closeTab)
+	if err := chromedp.Do(tab, chromedp.Navigate(shop+"/")); err != nil {
+		t.Fatal(err)
+	}
+	says := func(assurance string) (v visitor) {
+		t.Helper()
+		var said string
+		for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+			said, _ = chromedp.Run(tab, chromedp.Evaluate[string](`document.getElementById("said")?.textContent ?? ""`))
+			if json.Unmarshal([]byte(said), &v) == nil && v.Assurance == assurance {
+				return v
+			}
+		}
+		t.Fatalf("the widget says %q, and the visitor is not %s", said, assurance)
+		return v
+	}
+	stranger := says("anonymous")
+
+	opened := chromedp.WaitNewTarget(tab, func(*target.Info) bool { return true })
+	if err := chromedp.Do(tab, chromedp.Click("#sign-in")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case id := <-opened:
+		window, done := chromedp.NewContext(tab, chromedp.WithTargetID(id), chromedp.WithDetachOnCancel())
+		defer done()
+		err := chromedp.Do(window, chromedp.WaitVisible("input[name=password]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=password]", "rajspass"+kb.Enter))
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("no window has opened")
+	}
+	known, backend := says("federated"), h.backend()
+	token, err := backend.Token(t.Context(), known.Token)
+	if err != nil || token.Subject != known.VisitorID || known.VisitorID == stranger.VisitorID {
+		t.Fatalf("%+v: %+v %v", known, token, err)
+	}
+	if got, _ := token.Visitor(); got.ExternalID != "raj" || got.Email != "raj@acme.example" || got.Was != stranger.VisitorID {
+		t.Errorf("the token says %+v", got)
+	}
+	ends(t, backend, stranger.Token, "the stranger became known")
+}
