@@ -44,6 +44,17 @@ func testOneHouseSignsInAtAnother(t *testing.T, on storetest.Engine) {
 	if claims := readClaims(t, got.ID); claims.Sub != h.agent("raj@acme.example").ID || claims.Sub == op.agent("raj@acme.example").ID || claims.String() != "aal1 by fed" {
 		t.Errorf("the ID token says %+v", claims)
 	}
+	// Signed out here, they are signed out there without a question: the hint says who.
+	b.stop = op.issuer + "/oauth/logout"
+	leave := url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {"http://127.0.0.1:9999/"}}
+	p = b.get(h.issuer + "/oauth/logout?" + leave.Encode())
+	there, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
+	if err != nil || !strings.HasPrefix(there.String(), op.issuer+"/oauth/logout?") {
+		t.Fatalf("not sent to the other house's sign-out: %v %d %s", p.header, p.status, p.body)
+	}
+	if hint := readClaims(t, there.Query().Get("id_token_hint")); hint.Sub != op.agent("raj@acme.example").ID || there.Query().Get("client_id") != "desk" {
+		t.Errorf("the hint is about %q: %s", hint.Sub, there)
+	}
 	// An administrator there is nobody here by that.
 	b = newBrowser(t, deskCallback)
 	p = b.submit(b.link(b.get(h.authorizeURL(verifier)), "connection-upstream"), "continue", map[string]string{"email": "ana@acme.example", "password": agentPassword})

@@ -130,6 +130,9 @@ type OIDCConnection struct {
 	// AssumeVerified takes the addresses of its proven domains as verified if the
 	// provider says nothing of it, as Entra ID does.
 	AssumeVerified bool `json:"assume_verified,omitempty"`
+	// AssumeFresh takes an answer without auth_time for one of just now where the
+	// provider was to ask anew.
+	AssumeFresh bool `json:"assume_fresh,omitempty"`
 }
 
 // Connections are found by "for".

@@ -5,6 +5,17 @@ import (
 	"time"
 )
 
+// Login is the one at a connection that a session rests on, if it does.
+type Login struct {
+	Connection string `json:"connection,omitempty"`
+	Subject    string `json:"subject,omitempty"` // who that was there
+	// Upstream is the session there, for a logout: a name of it or of its subject in
+	// base64url, a dot, and what tells it from others of that name.
+	Upstream string `json:"upstream,omitempty"`
+	// Hint is what a logout there is helped by, sealed by federation.
+	Hint string `json:"hint,omitempty"`
+}
+
 // Session is one browser's signed-in time. Its key is the SHA-256 of the
 // cookie's value; SID is its public name, in tokens and on the feed.
 type Session struct {
@@ -20,12 +31,7 @@ type Session struct {
 	// Lifted says that break-glass had lifted the second factor that was due: the
 	// session is good for as long.
 	Lifted bool `json:"lifted,omitempty"`
-	// Connection is the one that was signed in through, if any, Subject who that was
-	// there, and Upstream the session there, for a logout: a name of it or of its
-	// subject in base64url, a dot, and what tells it from others of that name.
-	Connection string `json:"connection,omitempty"`
-	Subject    string `json:"subject,omitempty"`
-	Upstream   string `json:"upstream,omitempty"`
+	Login
 
 	IP        string    `json:"ip,omitempty"` // latest browser address
 	UserAgent string    `json:"user_agent,omitempty"`
@@ -82,12 +88,10 @@ type SignIn struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Remembered is Session's: a remembered device has stood in.
 	Remembered bool `json:"remembered,omitempty"`
-	// Connection, Subject and Upstream are Session's. Asked is when the provider asked
-	// the agent last, where it says so; AuthTime is when it told us.
-	Connection string    `json:"connection,omitempty"`
-	Subject    string    `json:"upstream_subject,omitempty"`
-	Upstream   string    `json:"upstream,omitempty"`
-	Asked      time.Time `json:"asked,omitzero"`
+	// Asked is when the Login's provider asked the agent last, where it says so;
+	// AuthTime is when it told us.
+	Login
+	Asked time.Time `json:"asked,omitzero"`
 	// Skipped are the steps that were put off for this once.
 	Skipped []string `json:"skipped,omitempty"`
 }

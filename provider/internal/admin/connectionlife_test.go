@@ -133,12 +133,12 @@ func (h *house) signedInBy(connection, sid string) {
 		if err := store.Answers.Put(tx, &store.Answer{Hash: "answer-" + connection, Connection: connection, Expires: now.Add(time.Minute)}); err != nil {
 			return err
 		}
-		if err := store.SignIns.Put(tx, &store.SignIn{ID: "half-" + sid, AgentID: ana.ID, Connection: connection, Started: now, Expires: now.Add(time.Hour)}); err != nil {
+		if err := store.SignIns.Put(tx, &store.SignIn{ID: "half-" + sid, AgentID: ana.ID, Login: store.Login{Connection: connection}, Started: now, Expires: now.Add(time.Hour)}); err != nil {
 			return err
 		}
 		return store.Sessions.Put(tx, &store.Session{
 			Hash: "hash-" + sid, SID: sid, AgentID: ana.ID, AuthTime: now, Created: now, Seen: now, Expires: now.Add(time.Hour), End: now.Add(time.Hour),
-			Connection: connection, Subject: "ana-" + connection,
+			Login: store.Login{Connection: connection, Subject: "ana-" + connection},
 		})
 	})
 }

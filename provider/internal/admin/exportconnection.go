@@ -25,7 +25,7 @@ func fileConnectionOf(c *store.Connection) fileConnection {
 	case c.OIDC != nil:
 		o := c.OIDC
 		f.Issuer, f.ClientID, f.AuthMethod, f.Scopes, f.Prompt = &o.Issuer, &o.ClientID, orNil(o.AuthMethod), o.Scopes, orNil(o.Prompt)
-		f.ACRValues, f.AssumeVerified = o.ACRValues, orNilBool(o.AssumeVerified)
+		f.ACRValues, f.AssumeVerified, f.AssumeFresh = o.ACRValues, orNilBool(o.AssumeVerified), orNilBool(o.AssumeFresh)
 	}
 	return f
 }

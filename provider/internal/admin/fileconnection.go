@@ -52,6 +52,7 @@ type fileConnection struct {
 	Prompt         *string  `yaml:"prompt,omitempty" kind:"oidc"`
 	ACRValues      []string `yaml:"acr_values,omitempty,flow" kind:"oidc"`
 	AssumeVerified *bool    `yaml:"assume_verified,omitempty" kind:"oidc" whom:"agents"`
+	AssumeFresh    *bool    `yaml:"assume_fresh,omitempty" kind:"oidc" whom:"agents"`
 }
 
 // fileKey verifies JWTs. One without secret and public_key is the one of that kid

@@ -206,6 +206,7 @@ func (p planner) ontoOIDC(f *fileConnection, after *store.Connection) {
 	set(&c.AuthMethod, f.AuthMethod)
 	set(&c.Prompt, f.Prompt)
 	set(&c.AssumeVerified, f.AssumeVerified)
+	set(&c.AssumeFresh, f.AssumeFresh)
 	replace(&c.Scopes, f.Scopes)
 	replace(&c.ACRValues, f.ACRValues)
 	if f.ClientSecret.given() {

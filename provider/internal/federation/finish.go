@@ -41,6 +41,10 @@ func (at *attempt) fits(id *identity) error {
 	if (f.Mode == modeVisitor) != (at.conn.For == store.ForVisitors) {
 		return refuse(codeNotForVisitors, "the connection is for %s", at.conn.For)
 	}
+	if f.Fresh && f.Mode == modeAgent && id.Asked.IsZero() && at.conn.OIDC != nil && !at.conn.OIDC.AssumeFresh {
+		at.check("auth_time", false, "when the provider asked (OpenID Connect Core 1.0, section 2)", "none")
+		return refuse(codeProviderNo, "the provider was to ask anew and does not say when it did: have it send auth_time, or set assume_fresh")
+	}
 	if f.Fresh && !id.Asked.IsZero() && id.Asked.Before(f.Started.Add(-at.skew())) {
 		at.check("auth_time", false, "not before "+f.Started.UTC().Format(time.RFC3339), id.Asked.UTC().Format(time.RFC3339))
 		return refuse(codeProviderNo, "the provider was to ask anew and has not")
@@ -115,7 +119,7 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 		half = x.halfDone(at, id, before, agent)
 		return store.SignIns.Put(tx, &store.SignIn{
 			ID: half.ID, Started: half.Started, Expires: half.Expires, AgentID: half.AgentID, AMR: half.AMR, AuthTime: half.AuthTime,
-			Connection: half.Connection, Subject: half.Subject, Upstream: half.Upstream, Asked: half.Asked,
+			Login: half.Login, Asked: half.Asked,
 		})
 	})
 	if err != nil {
@@ -125,7 +129,7 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 	x.clearFlow(w, r, f)
 	x.Sessions.EndSignIn(w, r, f.SignIn)
 	half.AgentID, half.AMR, half.AuthTime, half.Asked = "", nil, time.Time{}, time.Time{} // what is proven is not in the browser
-	half.Connection, half.Subject, half.Upstream = "", "", ""
+	half.Login = store.Login{}
 	if err := x.Sessions.UpdateSignIn(w, r, at.site, half); err != nil {
 		return err
 	}
@@ -144,6 +148,6 @@ func (x *Federation) halfDone(at *attempt, id *identity, before store.SignIn, ag
 	if at.conn.TrustSecondFactor && id.SecondFactor {
 		half.AMR = append(half.AMR, "mfa")
 	}
-	half.Connection, half.Subject, half.Upstream = at.conn.ID, id.Subject, id.Upstream
+	half.Login = store.Login{Connection: at.conn.ID, Subject: id.Subject, Upstream: id.Upstream, Hint: id.Hint}
 	return half
 }

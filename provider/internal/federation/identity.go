@@ -17,8 +17,10 @@ type identity struct {
 	Asked time.Time `json:"asked,omitzero"`
 	// SecondFactor says that the provider says it asked for one.
 	SecondFactor bool `json:"second_factor,omitempty"`
-	// Upstream is store.Session's.
+	// Upstream is store.Login's.
 	Upstream string `json:"upstream,omitempty"`
+	// Hint is store.Login's.
+	Hint string `json:"hint,omitempty"`
 
 	// State and Request name the flow that this answers, by what the provider sent
 	// back; both empty: nobody had asked.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/oidc"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/profile"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -131,6 +133,9 @@ func (x *Federation) exchange(w http.ResponseWriter, r *http.Request, at *attemp
 		return err
 	}
 	id.Checks, id.Said = at.checks, at.said
+	if id.Hint, err = x.sealHint(r.Context(), at, said.IDToken); err != nil {
+		return err
+	}
 	return x.finish(w, r, at, id, "")
 }
 
@@ -141,13 +146,48 @@ func strongMethods(amr []string, acr string) bool {
 }
 
 // SignOut leads to the provider's end-session endpoint, if it has one.
-func (x oidcSource) SignOut(ctx context.Context, at *attempt, _ session.SignedOut) (away, error) {
+func (x oidcSource) SignOut(ctx context.Context, at *attempt, left session.SignedOut) (away, error) {
 	config, err := x.oidcConfig(at)
 	if err != nil {
 		return away{}, err
 	}
-	target, err := x.oidc.EndSessionURL(ctx, config, "", at.url("/logout"), at.flow.State)
+	hint, err := x.openHint(ctx, at, left.Hint)
+	if err != nil {
+		return away{}, err
+	}
+	target, err := x.oidc.EndSessionURL(ctx, config, hint, at.url("/logout"), at.flow.State)
 	return away{url: target}, at.refusedOIDC(nil, err)
+}
+
+// maxHint is the longest ID token that is kept for a sign-out, in bytes: a longer one
+// would not fit the cookie that it leaves in.
+const maxHint = 1900
+
+// sealHint keeps an ID token for the sign-out at the provider, which may ask for it
+// (OpenID Connect RP-Initiated Logout 1.0, section 2, id_token_hint).
+func (x *Federation) sealHint(ctx context.Context, at *attempt, idToken string) (string, error) {
+	if len(idToken) > maxHint {
+		return "", nil
+	}
+	box, err := x.Keys.Box(ctx, at.site.Path, keys.SecretFlow)
+	if err != nil {
+		return "", err
+	}
+	return box.Seal([]byte(idToken), hintData(at)), nil
+}
+
+// openHint is empty for what is none any more.
+func (x *Federation) openHint(ctx context.Context, at *attempt, sealed string) (string, error) {
+	box, err := x.Keys.Box(ctx, at.site.Path, keys.SecretFlow)
+	if err != nil {
+		return "", err
+	}
+	plain, _ := box.Open(sealed, hintData(at))
+	return string(plain), nil
+}
+
+func hintData(at *attempt) []byte {
+	return fmt.Appendf(nil, "id token %d %d:%s %s", at.conn.Since(), len(at.site.Path), at.site.Path, at.conn.ID)
 }
 
 // Check reads discovery and keys.

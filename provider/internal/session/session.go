@@ -80,8 +80,7 @@ type Start struct {
 	// Lifted says that break-glass had lifted the factor that was due.
 	Lifted   bool
 	AuthTime time.Time
-	// Connection, Subject and Upstream are store.Session's.
-	Connection, Subject, Upstream string
+	store.Login
 
 	IP        netip.Addr
 	UserAgent string
@@ -184,8 +183,8 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	value = timedText(now, 32)
 	rec = store.Session{
 		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered, Lifted: n.Lifted,
-		Connection: n.Connection, Subject: n.Subject, Upstream: n.Upstream,
-		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
+		Login: n.Login,
+		IP:    address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {
 		rec.AuthTime = now

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,11 +24,9 @@ const (
 // SignedOut is what is left of a session that rested on a connection: enough to
 // sign out there too, and where the browser was going.
 type SignedOut struct {
-	Connection string    `json:"connection"`
-	Subject    string    `json:"subject"`
-	Upstream   string    `json:"upstream,omitempty"`
-	Target     string    `json:"target,omitempty"` // validated; empty: nowhere
-	At         time.Time `json:"at"`
+	store.Login
+	Target string    `json:"target,omitempty"` // validated; empty: nowhere
+	At     time.Time `json:"at"`
 }
 
 // UpstreamLogout is a provider's word that logins there are over: those with that Name
@@ -54,9 +53,16 @@ func (x *Sessions) LeaveSignedOut(w http.ResponseWriter, r *http.Request, s *sit
 	if err != nil {
 		return "", err
 	}
-	plain, err := json.Marshal(SignedOut{rec.Connection, rec.Subject, rec.Upstream, target, x.Now().UTC()})
+	left := SignedOut{rec.Login, target, x.Now().UTC()}
+	plain, err := json.Marshal(left)
 	if err != nil {
 		return "", err
+	}
+	if base64.RawURLEncoding.EncodedLen(len(plain)+64) > maxFlowCookie { // no room for a hint
+		left.Hint = ""
+		if plain, err = json.Marshal(left); err != nil {
+			return "", err
+		}
 	}
 	value := box.Seal(plain, signedOutData(s))
 	if len(value) > maxFlowCookie {

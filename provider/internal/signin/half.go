@@ -68,7 +68,7 @@ func (x *SignIn) open(tx store.Tx, r *http.Request, s *site.Site, f flow) (half,
 	}
 	h := half{flow: f, site: s, now: x.Now(), stored: true}
 	h.AgentID, h.AMR, h.AuthTime, h.Remembered, h.Skipped = proven.AgentID, proven.AMR, proven.AuthTime, proven.Remembered, proven.Skipped
-	h.Connection, h.Subject, h.Upstream, h.Asked, h.Expires = proven.Connection, proven.Subject, proven.Upstream, proven.Asked, proven.Expires
+	h.Login, h.Asked, h.Expires = proven.Login, proven.Asked, proven.Expires
 	if h.agent, err = agentOrNone(tx, h.AgentID); err != nil {
 		return half{}, err
 	}
@@ -132,7 +132,7 @@ func (x *SignIn) park(tx store.Tx, h *half, out *outcome) error {
 	return store.SignIns.Put(tx, &store.SignIn{
 		ID: out.moved.ID, Started: h.Started, Expires: h.Expires,
 		AgentID: h.AgentID, AMR: h.AMR, AuthTime: h.AuthTime, Remembered: h.Remembered, Skipped: h.Skipped,
-		Connection: h.Connection, Subject: h.Subject, Upstream: h.Upstream, Asked: h.Asked,
+		Login: h.Login, Asked: h.Asked,
 	})
 }
 

@@ -21,6 +21,8 @@ type Identity struct {
 	AuthTime time.Time // zero: not said
 	// Values are the ID token's claims, and those of userinfo that it lacks.
 	Values map[string]any
+	// IDToken is the token itself, for a sign-out.
+	IDToken string
 }
 
 // Finish judges the provider's answer, the query of the redirect, and redeems its
@@ -58,6 +60,7 @@ func (j *judgement) finish(ctx context.Context, s Start, answer url.Values) (id 
 	if id, err = j.identity(t); err != nil {
 		return id, err
 	}
+	id.IDToken = raw
 	return id, j.userInfo(ctx, doc, tokens, &id)
 }
 
