@@ -174,6 +174,9 @@ func (r Request) listApplies() bool {
 // named as RFC 9470 names them what a new one must be.
 func demand(r Request, until time.Time) Decision {
 	d, s := r.Demands, r.Subject
+	if len(d.Assurance) > 0 && s.Type != Visitor { // it is for visitors: no sign-in makes one of an agent
+		return Refuse(ReasonPermission, until)
+	}
 	var must []Obligation
 	if len(d.ACR) > 0 && !slices.ContainsFunc(d.ACR, func(want string) bool { return s.ACR == want || ACRMeets(s.ACR, want) }) {
 		must = append(must, Obligation{"acr_values", strings.Join(d.ACR, " ")})

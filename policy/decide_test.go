@@ -62,7 +62,8 @@ func TestDecideNamesTheRuleThatRefuses(t *testing.T) {
 		"weak sign-in":              {func(r *policy.Request) { r.Demands.ACR = []string{"phr"} }, policy.ReasonStepUp},
 		"old sign-in":               {func(r *policy.Request) { r.Demands.MaxAge = time.Minute }, policy.ReasonStepUp},
 		"sign-in unknown":           {func(r *policy.Request) { r.Demands.MaxAge = time.Minute; r.Subject.AuthTime = time.Time{} }, policy.ReasonStepUp},
-		"no assurance":              {func(r *policy.Request) { r.Demands.Assurance = []string{"federated"} }, policy.ReasonStepUp},
+		"no assurance":              {func(r *policy.Request) { r.Subject.Type, r.Demands.Assurance = policy.Visitor, []string{"federated"} }, policy.ReasonStepUp},
+		"an agent's assurance":      {func(r *policy.Request) { r.Demands.Assurance = []string{"federated"} }, policy.ReasonPermission},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -59,7 +59,9 @@ func refusalFor(d policy.Decision, guard Guard) *Refusal {
 	switch d.Reason {
 	case policy.ReasonPermission:
 		r.Code = "insufficient_scope"
-		r.params = []policy.Obligation{{Name: "scope", Value: guard.Action}}
+		if guard.Action != "" {
+			r.params = []policy.Obligation{{Name: "scope", Value: guard.Action}}
+		}
 	case policy.ReasonStepUp:
 		r.Status, r.Code, r.params = http.StatusUnauthorized, "insufficient_user_authentication", challenge(d.Obligations)
 	case policy.ReasonRevoked, policy.ReasonTokenExpired, policy.ReasonSubjectInactive, policy.ReasonAudienceMismatch:

@@ -294,6 +294,9 @@ func (c checker) weak(at line, text string) {
 	c.faults.add(at, "%s", text)
 }
 
+// publicClient is the token_endpoint_auth_method of a client without a secret.
+const publicClient = "none"
+
 func (c checker) oidc(f *fileConnection, what string) {
 	if deref(f.Kind) == store.ConnectionOIDC && f.Issuer != nil {
 		c.fetchURL(f.At, what+": issuer", f.Issuer)
@@ -314,7 +317,7 @@ func (c checker) oidc(f *fileConnection, what string) {
 			c.random(f.At, what+": client_secret", f.ClientSecret)
 		}
 	}
-	c.oneOf(f.At, what+": token_endpoint_auth_method", f.AuthMethod, "client_secret_basic", "client_secret_post")
+	c.oneOf(f.At, what+": token_endpoint_auth_method", f.AuthMethod, "client_secret_basic", "client_secret_post", publicClient)
 	for _, s := range f.Scopes {
 		if !scopeToken(s) {
 			c.faults.add(f.At, "%s: scopes: %q is not a scope", what, s)

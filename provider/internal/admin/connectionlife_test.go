@@ -275,6 +275,20 @@ func testAConnectionThatIsGivenAnotherProviderKnowsNobodyOfTheFirst(t *testing.T
 	step("corp", `entity_id: "https://idp.acme.example"`, false)
 }
 
+func TestAPublicClientHasNoSecret(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.must("apply", "", fourLogins)
+	if len(h.connection("entra").OIDC.ClientSecret) == 0 {
+		t.Fatal("no secret to begin with")
+	}
+	h.must("apply", "", oneSite("connections: [{id: entra, token_endpoint_auth_method: none}]"))
+	if len(h.connection("entra").OIDC.ClientSecret) > 0 {
+		t.Error("the secret is still there")
+	}
+	h.refused("apply", "", oneSite(`connections: [{id: entra, client_secret: "a-secret-0123456789-abcdefghijkl"}]`), "usage", "there is no client_secret")
+}
+
 func TestARoleThatAMapLeadsToIsNotPruned(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -209,6 +209,13 @@ func (p planner) ontoOIDC(f *fileConnection, after *store.Connection) {
 	set(&c.AssumeFresh, f.AssumeFresh)
 	replace(&c.Scopes, f.Scopes)
 	replace(&c.ACRValues, f.ACRValues)
+	if c.AuthMethod == publicClient {
+		if f.ClientSecret.given() {
+			p.faults.add(f.At, "connection %s: with token_endpoint_auth_method none there is no client_secret", f.ID)
+		}
+		c.ClientSecret = nil
+		return
+	}
 	if f.ClientSecret.given() {
 		sealed, err := p.vault.seal(f.ID, c.ClientSecret, f.ClientSecret)
 		if err != nil {

@@ -246,7 +246,8 @@ func (r connectionRules) jwt(c *store.JWTConnection) {
 // purpose, and a secret that two share where a token does not say whom it is for.
 func (r connectionRules) alone(all map[string]*store.Connection) {
 	own := r.name(r.c)
-	for id, other := range all {
+	for _, id := range sortedKeys(all) {
+		other := all[id]
 		if other.For != r.c.For {
 			continue
 		}

@@ -65,7 +65,7 @@ type Config struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret string
-	AuthMethod   string   // client_secret_basic or client_secret_post; empty: as the provider says
+	AuthMethod   string   // client_secret_basic, client_secret_post or none; empty: as the provider says
 	Scopes       []string // empty: openid profile email
 	RedirectURI  string
 	Prompt       string
