@@ -80,6 +80,9 @@ func TestOIDCProviderSignsAnAgentInAndOut(t *testing.T) {
 
 func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	h, op := withNodeOP(t, on, nodeClient{"RS256", "client_secret_basic", true}, func(c *store.Connection) { c.Create = true })
+	if looked := h.control("connections/check", map[string]any{"connection": "upstream"}, ""); looked["ok"] != true {
+		t.Errorf("a look at the connection says %v", looked)
+	}
 	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
 	p := b.link(b.get(h.authorizeURL(verifier)), "connection-upstream")
 	if !op.asks(p) {

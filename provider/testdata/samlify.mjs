@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import samlify from 'samlify'
 
-const [folder, spMetadata, offered] = process.argv.slice(2) // offered: redirect, or post
+const [folder, spMetadata, offered, host] = process.argv.slice(2) // offered: redirect, or post
 const binding = { redirect: 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect', post: 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST' }
 const persistent = 'urn:oasis:names:tc:SAML:2.0:nameid-format:persistent'
 const gcm = 'http://www.w3.org/2009/xmlenc11#aes256-gcm', cbc = 'http://www.w3.org/2001/04/xmlenc#aes256-cbc'
@@ -39,7 +39,7 @@ const server = createServer(async (req, res) => {
   }
 })
 await new Promise((done) => server.listen(0, '127.0.0.1', done))
-const base = `http://127.0.0.1:${server.address().port}`
+const base = `http://${host}:${server.address().port}`
 
 const idp = (cipher) => samlify.IdentityProvider({
   entityID: base + '/metadata', signingCert: readFileSync(folder + '/idp.crt'), privateKey: readFileSync(folder + '/idp.key', 'utf8'),
@@ -58,6 +58,7 @@ const client = sp()
 const sessions = new Map() // by cookie
 const waiting = new Map() // logins under way
 const leaving = new Set() // IDs of our logout requests
+let stuck = false // nobody can be signed out
 
 async function read(req) {
   const url = new URL(req.url, base)
@@ -79,7 +80,7 @@ function page(res, status, body) {
 }
 function posts(res, action, fields) {
   const inputs = Object.entries(fields).map(([k, v]) => `<input type="hidden" name="${k}" value="${escape(v)}">`)
-  return page(res, 200, `<form method="post" action="${escape(action)}">${inputs.join('')}<button>Go on</button></form>`)
+  return page(res, 200, `<form method="post" action="${escape(action)}">${inputs.join('')}<button id="on">Go on</button></form>`)
 }
 function away(res, { context, entityEndpoint, type }, relayState) {
   if (entityEndpoint) return posts(res, entityEndpoint, { [type]: context, ...(relayState && { RelayState: relayState }) })
@@ -93,7 +94,7 @@ function login(req, res, ask) {
   if (session) return answer(res, session, ask)
   const id = randomUUID()
   waiting.set(id, ask)
-  return page(res, 200, `<form method="post" action="/login"><input type="hidden" name="id" value="${id}"><input name="username"><input name="way"><button>Sign in</button></form>`)
+  return page(res, 200, `<form method="post" action="/login"><input type="hidden" name="id" value="${id}"><input name="username"><input name="way"><button id="on">Sign in</button></form>`)
 }
 
 async function answer(res, session, { info, relayState }) {
@@ -127,14 +128,22 @@ async function slo(req, res) {
   }
   const info = await self.parseLogoutRequest(client, how, request)
   for (const [cookie, s] of sessions) {
-    if (people[s.user].nameID === info.extract.nameID && s.index === info.extract.sessionIndex) sessions.delete(cookie)
+    if (!stuck && people[s.user].nameID === info.extract.nameID && s.index === info.extract.sessionIndex) sessions.delete(cookie)
   }
-  return away(res, self.createLogoutResponse(client, info, offered, { relayState: fields.RelayState }), fields.RelayState)
+  const outcome = (context) => {
+    const id = '_' + randomUUID()
+    return { id, context: samlify.SamlLib.replaceTagsByValue(context, {
+      ID: id, Issuer: base + '/metadata', Destination: client.entityMeta.getSingleLogoutService(offered), IssueInstant: new Date().toISOString(),
+      InResponseTo: info.extract.request.id, StatusCode: 'urn:oasis:names:tc:SAML:2.0:status:' + (stuck ? 'Responder' : 'Success'),
+    }) }
+  }
+  return away(res, self.createLogoutResponse(client, info, offered, { relayState: fields.RelayState, customTagReplacement: outcome }), fields.RelayState)
 }
 
 const routes = {
   'GET /metadata': (_, res) => { res.writeHead(200, { 'Content-Type': 'application/samlmetadata+xml' }).end(self.getMetadata()); return true },
   'GET /sso': sso, 'POST /sso': sso, 'GET /slo': slo, 'POST /slo': slo,
+  'GET /stick': (_, res) => { stuck = true; return page(res, 200, 'nobody gets out') },
   'GET /begin': (req, res) => login(req, res, {}), // a sign-in that nobody has asked for
   'POST /login': async (req, res) => {
     const { fields } = await read(req), ask = waiting.get(fields.id), cookie = randomUUID()
@@ -146,10 +155,10 @@ const routes = {
     return answer(res, session, ask)
   },
   'GET /logout': (req, res) => {
-    const session = sessions.get(cookieOf(req))
+    const session = sessions.get(cookieOf(req)), everywhere = req.url.endsWith('?everywhere')
     if (!session) throw new Error('nobody is signed in')
-    sessions.delete(cookieOf(req))
-    const out = self.createLogoutRequest(client, offered, { logoutNameID: people[session.user].nameID, sessionIndex: session.index })
+    for (const [cookie, s] of sessions) if (s === session || everywhere && s.user === session.user) sessions.delete(cookie)
+    const out = self.createLogoutRequest(client, offered, { logoutNameID: people[session.user].nameID, sessionIndex: everywhere ? undefined : session.index })
     leaving.add(out.id)
     return away(res, out)
   },

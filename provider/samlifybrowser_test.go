@@ -1,0 +1,86 @@
+package provider_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+// What a browser does with forms between sites, of cookies and of policies, no
+// client in Go does: the provider is another site here, and takes and sends forms.
+func TestChromiumSignsInAndOutAtSamlifyOnAnotherSite(t *testing.T) {
+	t.Parallel()
+	chromium, _ := chromium(t)
+	desk := httptest.NewServer(http.HandlerFunc(atTheDesk))
+	t.Cleanup(desk.Close)
+	h := start(t, storetest.Bolt, desk.URL+"/callback")
+	idp := besideSamlify(t, h, "post", "localhost") // the house is 127.0.0.1
+	tab, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	t.Cleanup(closeTab)
+	do := func(steps ...step) {
+		t.Helper()
+		if err := chromedp.Do(tab, steps...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// at waits until the browser is at an address that begins so.
+	at := func(begin string) string {
+		t.Helper()
+		var said string
+		err := errors.New("not looked")
+		for since := time.Now(); time.Since(since) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+			if said, err = chromedp.Run(tab, chromedp.Evaluate[string]("document.readyState === 'complete' ? location.href + '\\n' + document.body.innerText : ''")); err == nil && strings.HasPrefix(said, begin) {
+				return said
+			}
+		}
+		t.Fatalf("not at %s: %v %s", begin, err, said)
+		return ""
+	}
+
+	verifier := oauth2.GenerateVerifier()
+	to := strings.Replace(h.authorizeURL(verifier), url.QueryEscape(deskCallback), url.QueryEscape(desk.URL+"/callback"), 1)
+	signIn := func() {
+		t.Helper()
+		do(chromedp.Navigate(to), chromedp.Click("#connection-corp"))
+		at(idp.base + "/sso")
+	}
+	signIn()
+	do(chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=way]", signedAssertion), chromedp.Click("#on"))
+	at(idp.base + "/login")
+	do(chromedp.Click("#on"))
+	said := at(desk.URL + "/callback")
+	answer, err := url.Parse(strings.SplitN(said, "\n", 2)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, status := h.token("desk", deskSecret, url.Values{"grant_type": {"authorization_code"}, "code": {answer.Query().Get("code")}, "redirect_uri": {desk.URL + "/callback"}, "code_verifier": {verifier}})
+	if status != http.StatusOK {
+		t.Fatalf("token endpoint: %d %s", status, got.Error)
+	}
+
+	do(chromedp.Navigate(h.issuer+"/oauth/logout?"+url.Values{"id_token_hint": {got.ID}}.Encode()), chromedp.Click("#continue"))
+	at(idp.base + "/slo")
+	do(chromedp.Click("#on"))
+	if said := at(h.issuer); !strings.Contains(said, "You are signed out") {
+		t.Errorf("the sign-out ended at %s", said)
+	}
+	signIn()
+	do(chromedp.WaitVisible("input[name=username]")) // it asks again
+
+	// From its side, without having been asked, nobody is let in.
+	do(chromedp.Navigate(idp.base+"/begin"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=way]", signedBoth), chromedp.Click("#on"))
+	at(idp.base + "/login")
+	do(chromedp.Click("#on"))
+	if said := at(h.issuer + "/federation/corp/acs"); !strings.Contains(said, "answer_expired") {
+		t.Errorf("an answer that nobody asked for ended at %s", said)
+	}
+}
