@@ -106,13 +106,19 @@ func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	if p := again(""); p.away == nil {
 		t.Errorf("asked again: %d at %s", p.status, p.url)
 	}
-	if p := again("&prompt=login"); !op.asks(p) {
-		t.Errorf("not asked although a client wants it: %d at %s", p.status, p.url)
+	for _, more := range []string{"&prompt=login", "&max_age=0"} {
+		if p := again(more); !op.asks(p) {
+			t.Errorf("%s: not asked although a client wants it: %d at %s", more, p.status, p.url)
+		}
 	}
 
 	// Signing out here signs out there.
 	b.stop = "http://127.0.0.1:9999/"
-	p = op.follow(b, b.get(h.issuer+"/oauth/logout?"+url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {"http://127.0.0.1:9999/"}}.Encode()), "")
+	p = b.get(h.issuer + "/oauth/logout?" + url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {"http://127.0.0.1:9999/"}}.Encode())
+	if !strings.Contains(p.header.Get("Refresh"), "id_token_hint=ey") {
+		t.Errorf("it leaves without a hint: %d %v", p.status, p.header)
+	}
+	p = op.follow(b, p, "")
 	if p.away == nil || p.away.Path != "/" {
 		t.Fatalf("the sign-out ended at %s (status %d): %s", p.url, p.status, p.body)
 	}

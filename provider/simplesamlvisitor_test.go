@@ -134,6 +134,52 @@ func testAVisitorSignsInAtSimpleSAMLphpAndIsSignedOutFromThere(t *testing.T, on 
 	}
 }
 
+// One provider, to which the house is two: its agents' connection and its visitors'.
+// A sign-out that begins at the one reaches the other by way of the provider.
+func TestASignOutByWayOfSimpleSAMLphpReachesTheVisitorsConnection(t *testing.T) {
+	t.Parallel()
+	hasSimpleSAML(t)
+	h, idp := start(t, storetest.Bolt, ""), startSimpleSAML(t)
+	h.widgets()
+	h.connect(corp(nil, idp.connection), corp(nil, idp.connection, forVisitors, func(c *store.Connection) { c.ID = "club" }))
+	idp.knows(h, h.issuer+"/federation/corp", h.phpOf(h.issuer+"/federation/club"))
+	backend := h.backend()
+	signIn := func() (*browser, tokens, visitor) {
+		b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
+		got := h.arrives(idp.follow(b, b.link(b.get(h.authorizeURL(verifier)), "connection-corp"), "raj", "rajspass"), verifier)
+		b.stop = widgetOrigin
+		at := idp.follow(b, b.get(h.widgetStart("club", verifier)), "not asked", "again")
+		return b, got, h.proven(at, verifier, "")
+	}
+
+	b, got, known := signIn()
+	if _, err := backend.Token(t.Context(), known.Token); err != nil {
+		t.Fatal(err)
+	}
+	b.stop = "http://127.0.0.1:9999/"
+	p := b.get(h.issuer + "/oauth/logout?" + url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {"http://127.0.0.1:9999/"}}.Encode())
+	if p.away == nil {
+		p = idp.follow(b, b.onward(p), "", "")
+	}
+	if p.away == nil || p.away.Path != "/" {
+		t.Fatalf("the agent's sign-out ended at %s (status %d): %s", p.url, p.status, p.body)
+	}
+	ends(t, backend, got.Access, "the agent's sign-out")
+	ends(t, backend, known.Token, "the agent's sign-out")
+	if again := h.visit(map[string]string{"renew": known.Renew}); again.Error != "invalid_grant" {
+		t.Errorf("the visitor, renewed: %+v", again)
+	}
+
+	// Begun at the provider it reaches both.
+	b, got, known = signIn()
+	b.stop = ""
+	if p := idp.follow(b, b.get(idp.base+"saml2/idp/SingleLogoutService.php?ReturnTo="+url.QueryEscape(idp.base)), "", ""); p.status >= 400 {
+		t.Fatalf("the sign-out there failed: %d at %s: %s", p.status, p.url, p.body)
+	}
+	ends(t, backend, got.Access, "a sign-out at the provider")
+	ends(t, backend, known.Token, "a sign-out at the provider")
+}
+
 // shopPage is a page of the customer's with a widget. The test reads what it says.
 const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><p id="said"></p><script type="module">
 import { Chatelaine } from "%[1]s/static/visitor.js";
