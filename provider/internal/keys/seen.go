@@ -6,7 +6,7 @@ import (
 )
 
 // seenBytes bounds the memory of verified tokens, of all sites together.
-const seenBytes = 8 << 20
+const seenBytes = 3 << 20
 
 // tokenID names a token without keeping it.
 type tokenID struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // seenTokens is how many tokens one generation of the cache holds.
-const seenTokens = 1024
+const seenTokens = 512
 
 // seen remembers tokens whose signature has been verified, and what they say.
 // Whether they still live is asked of the store every time. Entries belong to a
