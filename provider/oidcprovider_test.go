@@ -242,6 +242,10 @@ func testAVisitorSignsInAtOIDCProviderAndIsSignedOutFromThere(t *testing.T, on s
 		return b, h.proven(op.follow(b, b.get(h.widgetStart("upstream", verifier)), user), verifier, renew)
 	}
 	stranger := h.visit(map[string]string{})
+	refused := newBrowser(t, widgetOrigin)
+	if p := op.follow(refused, refused.get(h.widgetStart("upstream", oauth2.GenerateVerifier())), "nobody"); p.away == nil || p.away.Fragment != "chatelaine_error=provider_refused&chatelaine_state=w1" {
+		t.Errorf("whom the provider refuses is not sent back to the widget: %v, %d %s", p.away, p.status, p.body)
+	}
 	b, known := through("raj", stranger.Renew)
 	token, err := backend.Token(t.Context(), known.Token)
 	if err != nil || token.Assurance != "federated" || token.Subject != known.VisitorID {

@@ -84,3 +84,23 @@ func TestChromiumSignsInAndOutAtSamlifyOnAnotherSite(t *testing.T) {
 		t.Errorf("an answer that nobody asked for ended at %s", said)
 	}
 }
+
+func TestAVisitorSignsInByPostInAPopUp(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	besideSamlify(t, h, "post", "localhost", forVisitors)
+	shop, backend := h.openShop(t), h.backend()
+	stranger := shop.says("anonymous", "")
+	shop.signIn(
+		chromedp.WaitVisible("input[name=way]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=way]", "encrypted assertion in a signed message"), chromedp.Click("#on"),
+		chromedp.WaitReady("input[name=SAMLResponse]"), chromedp.Click("#on"),
+	)
+	known := shop.says("federated", "")
+	token, err := backend.Token(t.Context(), known.Token)
+	if err != nil || token.Subject != known.VisitorID || known.VisitorID == stranger.VisitorID {
+		t.Fatalf("%+v: %+v %v", known, token, err)
+	}
+	if got, _ := token.Visitor(); got.Name != "Raj Patel" || got.Was != stranger.VisitorID {
+		t.Errorf("the token says %+v", got)
+	}
+}

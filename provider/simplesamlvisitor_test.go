@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -183,23 +184,28 @@ func TestASignOutByWayOfSimpleSAMLphpReachesTheVisitorsConnection(t *testing.T) 
 // shopPage is a page of the customer's with a widget. The test reads what it says.
 const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><p id="said"></p><script type="module">
 import { Chatelaine } from "%[1]s/static/visitor.js";
-const say = async (chat) => { document.getElementById("said").textContent = JSON.stringify({ visitor_id: chat.visitorId, assurance: chat.assurance, access_token: await chat.token() }); };
+const say = async (chat, problem) => { document.getElementById("said").textContent = JSON.stringify({ visitor_id: chat.visitorId, assurance: chat.assurance, access_token: await chat.token(), error: problem }); };
 const chat = await Chatelaine.start({ issuer: "%[1]s" });
-await say(chat);
-document.getElementById("sign-in").onclick = () => chat.signIn({ connection: "corp" }).then(() => say(chat), (err) => { document.getElementById("said").textContent = err.code; });
+await say(chat, "");
+document.getElementById("sign-in").onclick = () => chat.signIn({ connection: "corp" }).then(() => say(chat, ""), (err) => say(chat, err.code));
 </script>`
 
-func TestAVisitorSignsInAtSimpleSAMLphpInAPopUp(t *testing.T) {
-	t.Parallel()
-	hasSimpleSAML(t)
+// inShop is the shop's page in a browser.
+type inShop struct {
+	t   *testing.T
+	tab context.Context
+}
+
+// openShop opens it on another site than the house's, which lets its widget in.
+func (h *running) openShop(t *testing.T) inShop {
+	t.Helper()
 	chromium, _ := chromium(t)
-	h, idp := start(t, storetest.Bolt, ""), startSimpleSAML(t)
 	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, shopPage, h.issuer)
 	}))
 	t.Cleanup(listening.Close)
-	shop := strings.Replace(listening.URL, "127.0.0.1", "localhost", 1) // another site than the issuer's
+	shop := strings.Replace(listening.URL, "127.0.0.1", "localhost", 1)
 	h.widgets()
 	h.write(func(tx store.Tx) error {
 		s, err := store.GetSettings(tx)
@@ -209,44 +215,58 @@ func TestAVisitorSignsInAtSimpleSAMLphpInAPopUp(t *testing.T) {
 		s.Visitors.Origins = []string{shop}
 		return store.AllSettings.Put(tx, &s)
 	})
-	h.connect(corp(nil, idp.connection, forVisitors))
-	idp.knows(h, h.issuer+"/federation/corp")
-
 	tab, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
 	if err := chromedp.Do(tab, chromedp.Navigate(shop+"/")); err != nil {
 		t.Fatal(err)
 	}
-	says := func(assurance string) (v visitor) {
-		t.Helper()
-		var said string
-		for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
-			said, _ = chromedp.Run(tab, chromedp.Evaluate[string](`document.getElementById("said")?.textContent ?? ""`))
-			if json.Unmarshal([]byte(said), &v) == nil && v.Assurance == assurance {
-				return v
-			}
-		}
-		t.Fatalf("the widget says %q, and the visitor is not %s", said, assurance)
-		return v
-	}
-	stranger := says("anonymous")
+	return inShop{t, tab}
+}
 
-	opened := chromedp.WaitNewTarget(tab, func(*target.Info) bool { return true })
-	if err := chromedp.Do(tab, chromedp.Click("#sign-in")); err != nil {
-		t.Fatal(err)
+// says waits until the visitor is known like that, and what went wrong was that, or
+// nothing.
+func (s inShop) says(assurance, problem string) (v visitor) {
+	s.t.Helper()
+	var said string
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+		said, _ = chromedp.Run(s.tab, chromedp.Evaluate[string](`document.getElementById("said")?.textContent ?? ""`))
+		if json.Unmarshal([]byte(said), &v) == nil && v.Assurance == assurance && v.Error == problem {
+			return v
+		}
+	}
+	s.t.Fatalf("the widget says %q, and the visitor is not %s (%s)", said, assurance, problem)
+	return v
+}
+
+// signIn takes steps in the window that the widget opens.
+func (s inShop) signIn(steps ...step) {
+	s.t.Helper()
+	opened := chromedp.WaitNewTarget(s.tab, func(*target.Info) bool { return true })
+	if err := chromedp.Do(s.tab, chromedp.Click("#sign-in")); err != nil {
+		s.t.Fatal(err)
 	}
 	select {
 	case id := <-opened:
-		window, done := chromedp.NewContext(tab, chromedp.WithTargetID(id), chromedp.WithDetachOnCancel())
+		window, done := chromedp.NewContext(s.tab, chromedp.WithTargetID(id), chromedp.WithDetachOnCancel())
 		defer done()
-		err := chromedp.Do(window, chromedp.WaitVisible("input[name=password]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=password]", "rajspass"+kb.Enter))
-		if err != nil {
-			t.Fatal(err)
+		if err := chromedp.Do(window, steps...); err != nil {
+			s.t.Fatal(err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("no window has opened")
+		s.t.Fatal("no window has opened")
 	}
-	known, backend := says("federated"), h.backend()
+}
+
+func TestAVisitorSignsInAtSimpleSAMLphpInAPopUp(t *testing.T) {
+	t.Parallel()
+	hasSimpleSAML(t)
+	h, idp := start(t, storetest.Bolt, ""), startSimpleSAML(t)
+	h.connect(corp(nil, idp.connection, forVisitors))
+	idp.knows(h, h.issuer+"/federation/corp")
+	shop, backend := h.openShop(t), h.backend()
+	stranger := shop.says("anonymous", "")
+	shop.signIn(chromedp.WaitVisible("input[name=password]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=password]", "rajspass"+kb.Enter))
+	known := shop.says("federated", "")
 	token, err := backend.Token(t.Context(), known.Token)
 	if err != nil || token.Subject != known.VisitorID || known.VisitorID == stranger.VisitorID {
 		t.Fatalf("%+v: %+v %v", known, token, err)
