@@ -88,8 +88,12 @@ const samlifyPackage = "samlify@2.13.1"
 // binding: redirect or post.
 func startSamlify(t *testing.T, h *running, binding, host string) samlify {
 	t.Helper()
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		lacking(t, "openssl")
+	}
 	folder := t.TempDir()
-	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-subj", "/CN=idp",
+	out, err := exec.Command(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-subj", "/CN=idp",
 		"-keyout", filepath.Join(folder, "idp.key"), "-out", filepath.Join(folder, "idp.crt")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("openssl: %v %s", err, out)
