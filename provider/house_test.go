@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -66,6 +67,8 @@ type running struct {
 	engine store.Store
 	sealer *store.Sealer
 	log    *lockedBuffer
+	// restart ends the server and serves the same store by another.
+	restart func()
 }
 
 // database is the PostgreSQL of the tests that run on both engines.
@@ -94,8 +97,8 @@ func start(t testing.TB, on storetest.Engine, callback string) *running {
 func startOn(t testing.TB, engine store.Store, callback string, change ...func(*provider.Options)) *running {
 	t.Helper()
 	h := &running{t: t, engine: engine, log: &lockedBuffer{}}
-	var handler http.Handler
-	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	var serving atomic.Pointer[provider.Server]
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serving.Load().ServeHTTP(w, r) }))
 	t.Cleanup(listening.Close)
 	h.issuer = listening.URL
 	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MasterKeySize))
@@ -114,7 +117,7 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler = h.server
+	serving.Store(h.server)
 	if callback != "" {
 		callback = `, "` + callback + `"`
 	}
@@ -122,14 +125,17 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 	if err := h.server.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.server.Run(ctx) }()
+	stop := h.run()
+	h.restart = func() {
+		stop()
+		if h.server, err = provider.New(options); err != nil {
+			t.Fatal(err)
+		}
+		serving.Store(h.server)
+		stop = h.run()
+	}
 	t.Cleanup(func() {
 		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 		listening.CloseClientConnections()
 		for _, secret := range []string{deskSecret, backendSecret, thirdSecret, agentPassword} {
 			if strings.Contains(h.log.String(), secret) {
@@ -138,6 +144,20 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 		}
 	})
 	return h
+}
+
+// run runs the server in the background, until what it returns is called.
+func (h *running) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	server := h.server
+	go func() { done <- server.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.t.Error(err)
+		}
+	}
 }
 
 // apply puts a site file through the control handler, as the command does.

@@ -3,7 +3,8 @@ package store
 import "time"
 
 // Link says which agent a subject of a connection is. Identity is the connection
-// and the subject, never an address; neither is ever used again for another.
+// and the subject, never an address. It goes with its agent: whoever comes by that
+// subject then is new.
 type Link struct {
 	Connection string    `json:"connection"`
 	Subject    string    `json:"subject"` // as the connection names it, whole; see LinkKey

@@ -32,7 +32,7 @@ func (x *Federation) receive(w http.ResponseWriter, r *http.Request, at *attempt
 	handle := make([]byte, 32)
 	rand.Read(handle)
 	text := base64.RawURLEncoding.EncodeToString(handle)
-	id.Checks, id.Said = at.checks, at.said
+	id.Checks, id.Said, id.Changed = at.checks, at.said, at.conn.Changed
 	plain, err := json.Marshal(id)
 	if err != nil {
 		return fmt.Errorf("encode an answer: %w", err)
@@ -85,6 +85,9 @@ func (x *Federation) answer(tx store.Tx, at *attempt, handle string) (*identity,
 	if err := json.Unmarshal(plain, &id); err != nil {
 		return nil, fmt.Errorf("decode an answer: %w", err)
 	}
+	if !id.Changed.Equal(at.conn.Changed) {
+		return nil, refuse(codeExpired, "the connection was changed since it was judged")
+	}
 	return &id, nil
 }
 
@@ -134,7 +137,7 @@ func (x *Federation) flowOf(r *http.Request, at *attempt, id *identity) (*flow, 
 		return nil, err
 	}
 	for _, f := range all {
-		if f.Connection == at.conn.ID && (id.State == "" || f.State == id.State) && f.Request == id.Request {
+		if f.begunAt(at.conn) && (id.State == "" || f.State == id.State) && f.Request == id.Request {
 			return f, nil
 		}
 	}
@@ -192,8 +195,7 @@ func (x *Federation) confirm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return x.end(w, r, at, err)
 	}
-	now := x.Now()
-	at.flow = &flow{State: newState(), Connection: at.conn.ID, Mode: modeAgent, Started: now, Expires: now.Add(flowLife)}
+	at.flow = x.newFlow(at, modeAgent)
 	return x.end(w, r, at, x.finish(w, r, at, id, handle))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
+	"github.com/chatelaine-id/chatelaine/store"
 )
 
 // What a flow ends in.
@@ -37,6 +38,7 @@ const (
 type flow struct {
 	State      string    `json:"state"` // names the cookie, and comes back with the answer
 	Connection string    `json:"connection"`
+	Since      int64     `json:"since"` // the connection's
 	Mode       string    `json:"mode"`
 	Started    time.Time `json:"started"`
 	Expires    time.Time `json:"expires"`
@@ -54,6 +56,10 @@ type flow struct {
 	Nonce    string `json:"nonce,omitempty"`    // OpenID Connect
 	Verifier string `json:"verifier,omitempty"` // OpenID Connect: of PKCE
 }
+
+// begunAt reports whether the flow leads to that connection, and not to another that
+// had its name.
+func (f *flow) begunAt(c *store.Connection) bool { return f.Connection == c.ID && f.Since == c.Since() }
 
 func newState() string {
 	b := make([]byte, stateBytes)

@@ -27,6 +27,9 @@ type identity struct {
 	State   string `json:"state,omitempty"`
 	Request string `json:"request,omitempty"`
 
+	// Changed is the connection's when this was judged: what it was judged by.
+	Changed time.Time `json:"changed,omitzero"`
+
 	Checks []store.Check       `json:"checks,omitempty"`
 	Said   map[string][]string `json:"said,omitempty"`
 }

@@ -73,7 +73,7 @@ func (x *Federation) back(w http.ResponseWriter, r *http.Request, at *attempt, s
 	if at.flow, err = x.flow(r, at.site, state); err != nil {
 		return err
 	}
-	if at.flow == nil || at.flow.Mode != modeLogout || at.flow.Connection != at.conn.ID {
+	if at.flow == nil || at.flow.Mode != modeLogout || !at.flow.begunAt(at.conn) {
 		return web.SeeOther(w, r, at.site.Base()+"/")
 	}
 	x.clearFlow(w, r, at.flow)
@@ -169,7 +169,7 @@ func (x *Federation) logoutAnswer(w http.ResponseWriter, r *http.Request, at *at
 	if err != nil {
 		return err
 	}
-	if f == nil || f.Mode != modeLogout || f.Connection != at.conn.ID {
+	if f == nil || f.Mode != modeLogout || !f.begunAt(at.conn) {
 		return web.SeeOther(w, r, at.site.Base()+"/")
 	}
 	idp, err := x.idp(r.Context(), at)

@@ -101,7 +101,7 @@ func (x *Federation) callback(w http.ResponseWriter, r *http.Request) error {
 	if at.flow, err = x.flow(r, at.site, query.Get("state")); err != nil {
 		return err
 	}
-	if at.flow == nil || at.flow.Connection != at.conn.ID || at.flow.Nonce == "" {
+	if at.flow == nil || !at.flow.begunAt(at.conn) || at.flow.Nonce == "" {
 		at.flow = nil
 		return x.end(w, r, at, refuse(codeExpired, "this browser has not asked for it, or asked too long ago"))
 	}

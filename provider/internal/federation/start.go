@@ -75,7 +75,7 @@ func wantsFresh(rec store.SignIn) (bool, error) {
 
 func (x *Federation) newFlow(at *attempt, mode string) *flow {
 	now := x.Now().UTC()
-	return &flow{State: newState(), Connection: at.conn.ID, Mode: mode, Started: now, Expires: now.Add(flowLife)}
+	return &flow{State: newState(), Connection: at.conn.ID, Since: at.conn.Since(), Mode: mode, Started: now, Expires: now.Add(flowLife)}
 }
 
 // send asks the connection's source where to go, keeps the flow and sends the
