@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/oauth2"
@@ -98,17 +99,23 @@ func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := func(more string) page {
+	again := func(more string) (*browser, page) {
 		fresh := newBrowser(t, deskCallback)
 		fresh.client.Jar.SetCookies(there, slices.DeleteFunc(b.client.Jar.Cookies(there), func(c *http.Cookie) bool { return !strings.HasPrefix(c.Name, "_session") }))
-		return fresh.link(fresh.get(h.authorizeURL(verifier)+more), "connection-upstream")
+		return fresh, fresh.link(fresh.get(h.authorizeURL(verifier)+more), "connection-upstream")
 	}
-	if p := again(""); p.away == nil {
+	if _, p := again(""); p.away == nil {
 		t.Errorf("asked again: %d at %s", p.status, p.url)
 	}
 	for _, more := range []string{"&prompt=login", "&max_age=0"} {
-		if p := again(more); !op.asks(p) {
+		fresh, p := again(more)
+		if !op.asks(p) {
 			t.Errorf("%s: not asked although a client wants it: %d at %s", more, p.status, p.url)
+			continue
+		}
+		asked := time.Now()
+		if claims := readClaims(t, h.arrives(op.follow(fresh, p, "raj"), verifier).ID); claims.AuthTime < asked.Unix() {
+			t.Errorf("%s: asked at %s, and auth_time is %d", more, asked, claims.AuthTime)
 		}
 	}
 

@@ -192,8 +192,16 @@ func testSamlifySignsAnAgentInAndOut(t *testing.T, on storetest.Engine, binding 
 }
 
 func TestAProviderThatCannotSignAnybodyOutIsNotSaidToHave(t *testing.T) {
-	t.Parallel()
-	h, idp := withSamlify(t, storetest.Bolt, "redirect")
+	for _, binding := range []string{"redirect", "post"} {
+		t.Run(binding, func(t *testing.T) {
+			t.Parallel()
+			testAProviderThatCannotSignAnybodyOutIsNotSaidToHave(t, binding)
+		})
+	}
+}
+
+func testAProviderThatCannotSignAnybodyOutIsNotSaidToHave(t *testing.T, binding string) {
+	h, idp := withSamlify(t, storetest.Bolt, binding)
 	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
 	got := h.arrives(idp.follow(b, b.link(b.get(h.authorizeURL(verifier)), "connection-corp"), "raj", signedAssertion), verifier)
 	b.get(idp.base + "/stick")

@@ -187,6 +187,11 @@ func (b *browser) handler(t *testing.T) http.Handler {
 		case ProviderPostPage:
 			post.Action = b.url + "/sso"
 			page = post
+		case SingleSignOutPage:
+			if post.Action != "" {
+				post.Action = b.url + "/slo"
+			}
+			page = post
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-bm9uY2U'; style-src 'self' 'nonce-bm9uY2U'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -306,7 +311,7 @@ func everyPageIsAccessible(t *testing.T, b *browser) {
 		b.media(t, &emulation.MediaFeature{Name: "prefers-color-scheme", Value: view.scheme})
 		b.do(t, chromedp.EmulateViewport(view.width, view.height))
 		for name := range samples("en") {
-			if name == "form_post" || name == "provider_post" { // goes on by itself; it has a walk of its own
+			if goesOn[name] != "" { // it has a walk of its own
 				continue
 			}
 			b.open(t, view.locale, name)
@@ -464,11 +469,15 @@ func consentWithoutScript(t *testing.T, b *browser) {
 	b.expect(t, "/consent/f1?csrf=c5rf&decision=deny")
 }
 
+// goesOn are the pages that go on by themselves, and what they send.
+var goesOn = map[string]string{
+	"form_post":            "/callback?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj",
+	"provider_post":        "/sso?RelayState=r1&SAMLRequest=PHNhbWxwOkF1dGhuUmVxdWVzdC8%2B",
+	"single_sign_out_post": "/slo?SAMLRequest=eA%3D%3D",
+}
+
 func formPost(t *testing.T, b *browser) {
-	for name, answer := range map[string]string{
-		"form_post":     "/callback?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj",
-		"provider_post": "/sso?RelayState=r1&SAMLRequest=PHNhbWxwOkF1dGhuUmVxdWVzdC8%2B",
-	} {
+	for name, answer := range goesOn {
 		b.script(t, true)
 		b.open(t, "en", name)
 		b.do(t, chromedp.WaitNotPresent(chromedp.ID("continue")))
@@ -492,7 +501,7 @@ func formGoesOnce(t *testing.T, b *browser) {
 func targetsAreBigEnough(t *testing.T, b *browser) {
 	b.do(t, chromedp.EmulateViewport(360, 740))
 	for name := range samples("en") {
-		if name == "form_post" || name == "provider_post" {
+		if goesOn[name] != "" {
 			continue
 		}
 		b.open(t, "en", name)

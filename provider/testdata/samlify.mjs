@@ -144,6 +144,7 @@ const routes = {
   'GET /metadata': (_, res) => { res.writeHead(200, { 'Content-Type': 'application/samlmetadata+xml' }).end(self.getMetadata()); return true },
   'GET /sso': sso, 'POST /sso': sso, 'GET /slo': slo, 'POST /slo': slo,
   'GET /stick': (_, res) => { stuck = true; return page(res, 200, 'nobody gets out') },
+  'GET /forget': (_, res) => { sessions.clear(); return page(res, 200, 'nobody is signed in') },
   'GET /begin': (req, res) => login(req, res, {}), // a sign-in that nobody has asked for
   'POST /login': async (req, res) => {
     const { fields } = await read(req), ask = waiting.get(fields.id), cookie = randomUUID()

@@ -91,7 +91,8 @@ func (x *Federation) answer(tx store.Tx, at *attempt, handle string) (*identity,
 	return &id, nil
 }
 
-// resume is GET /resume: the browser comes for the answer that was kept.
+// resume is GET /resume: the browser comes for the answer that was kept, or for what
+// was wrong with it.
 func (x *Federation) resume(w http.ResponseWriter, r *http.Request) error {
 	at, err := x.begin(r, "finish")
 	if err != nil {
@@ -100,6 +101,9 @@ func (x *Federation) resume(w http.ResponseWriter, r *http.Request) error {
 	query, err := web.ReadQuery(r)
 	if err != nil {
 		return err
+	}
+	if query.Has("fault") {
+		return x.failed(w, r, at, query.Get("fault"))
 	}
 	handle := query.Get("handle")
 	id, err := x.peek(r, at, handle)

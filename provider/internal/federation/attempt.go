@@ -69,10 +69,15 @@ func (x *Federation) end(w http.ResponseWriter, r *http.Request, at *attempt, er
 	}
 	x.trace(r, at, f)
 	x.note(r, at, f)
+	return x.tell(w, r, at, f.code, web.RequestID(r.Context()))
+}
+
+// tell tells the widget that began the flow, or the person.
+func (x *Federation) tell(w http.ResponseWriter, r *http.Request, at *attempt, code, requestID string) error {
 	if at.flow != nil && at.flow.Visitor != nil {
-		return x.visitorFailed(w, r, at, f.code)
+		return x.visitorFailed(w, r, at, code, requestID)
 	}
-	return x.errorPage(w, r, at, f.code)
+	return x.errorPage(w, r, at, code, requestID)
 }
 
 // note writes the audit log: of whom nobody knows, by the minute.
@@ -94,9 +99,9 @@ var statusOf = map[string]int{
 	codeTokenExpired: http.StatusBadRequest, codeMissing: http.StatusBadRequest, codeReplayed: http.StatusBadRequest,
 }
 
-func (x *Federation) errorPage(w http.ResponseWriter, r *http.Request, at *attempt, code string) error {
+func (x *Federation) errorPage(w http.ResponseWriter, r *http.Request, at *attempt, code, requestID string) error {
 	page := templates.FederationErrorPage{
-		Frame: x.Web.Frame(r), Code: code, ConnectionName: at.conn.Name, RequestID: web.RequestID(r.Context()),
+		Frame: x.Web.Frame(r), Code: code, ConnectionName: at.conn.Name, RequestID: requestID,
 	}
 	if at.flow != nil && at.flow.Mode == modeAgent {
 		if _, err := x.Sessions.SignIn(r, at.site, at.flow.SignIn); err == nil {

@@ -145,6 +145,9 @@ func (x *Federation) halfDone(at *attempt, id *identity, before store.SignIn, ag
 	now := x.Now().UTC()
 	half.Expires = now.Add(session.FlowLifetime)
 	half.AgentID, half.AMR, half.AuthTime, half.Asked = agent.ID, []string{policy.AMRFederated}, now, id.Asked
+	if f := at.flow; f.Fresh && !half.Asked.IsZero() && half.Asked.Before(f.Started) { // by its clock, or in whole seconds: fits has let it pass
+		half.Asked = f.Started
+	}
 	if at.conn.TrustSecondFactor && id.SecondFactor {
 		half.AMR = append(half.AMR, "mfa")
 	}

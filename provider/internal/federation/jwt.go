@@ -59,10 +59,14 @@ func (x *Federation) jwt(w http.ResponseWriter, r *http.Request) error {
 		if form, err = web.ReadForm(r); err != nil {
 			return err
 		}
-	} else if !at.conn.JWT.AllowGet {
-		return x.end(w, r, at, refuse(codeTokenInvalid, "the answer came by GET, and `allow_get` is off"))
 	}
-	return x.end(w, r, at, x.token(w, r, at, form, stateOf(query, form)))
+	state := stateOf(query, form)
+	if r.Method != http.MethodPost && !at.conn.JWT.AllowGet {
+		err = refuse(codeTokenInvalid, "the answer came by GET, and `allow_get` is off")
+	} else {
+		err = x.token(w, r, at, form, state)
+	}
+	return x.fail(w, r, at, err, state, "")
 }
 
 // stateOf is the state of the flow that an answer is for: in the address that was

@@ -35,6 +35,9 @@ func (x *Federation) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if query.Has("answer") {
+		return x.logoutVerdict(w, r, at, query.Get("answer"))
+	}
 	if query.Has("state") {
 		return x.back(w, r, at, query.Get("state"), true)
 	}
@@ -73,6 +76,11 @@ func (x *Federation) back(w http.ResponseWriter, r *http.Request, at *attempt, s
 	if at.flow, err = x.flow(r, at.site, state); err != nil {
 		return err
 	}
+	return x.backFrom(w, r, at, done)
+}
+
+// backFrom ends the flow that is known.
+func (x *Federation) backFrom(w http.ResponseWriter, r *http.Request, at *attempt, done bool) error {
 	if at.flow == nil || at.flow.Mode != modeLogout || !at.flow.begunAt(at.conn) {
 		return web.SeeOther(w, r, at.site.Base()+"/")
 	}
@@ -145,10 +153,7 @@ func (x *Federation) slo(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if form.Has("SAMLResponse") { // without our cookies: the browser comes again by GET
-			return web.SeeOther(w, r, at.path("/logout?"+url.Values{"state": {form.Get("RelayState")}}.Encode()))
-		}
-		in, err = saml.FromPost(form.Get("SAMLRequest"), "", form.Get("RelayState"))
+		in, err = saml.FromPost(form.Get("SAMLRequest"), form.Get("SAMLResponse"), form.Get("RelayState"))
 		if err != nil {
 			return x.end(w, r, at, at.refused(nil, err))
 		}
@@ -156,6 +161,9 @@ func (x *Federation) slo(w http.ResponseWriter, r *http.Request) error {
 		if in, err = saml.FromQuery(r.URL.RawQuery); err != nil {
 			return x.end(w, r, at, at.refused(nil, err))
 		}
+	}
+	if in.Answer && r.Method == http.MethodPost {
+		return x.postedLogoutAnswer(w, r, at, in)
 	}
 	if in.Answer {
 		return x.logoutAnswer(w, r, at, in)
@@ -184,6 +192,40 @@ func (x *Federation) logoutAnswer(w http.ResponseWriter, r *http.Request, at *at
 	}
 	x.trace(r, at, faultOf(err))
 	return x.back(w, r, at, in.RelayState, err == nil && answer.Done)
+}
+
+// postedLogoutAnswer judges one that came without our cookies; which request it
+// answers is judged when the browser comes again by GET.
+func (x *Federation) postedLogoutAnswer(w http.ResponseWriter, r *http.Request, at *attempt, in saml.Incoming) error {
+	idp, err := x.idp(r.Context(), at)
+	if err != nil {
+		return x.end(w, r, at, err)
+	}
+	answer, checks, err := saml.VerifyLogoutResponse(in, saml.LogoutExpect{
+		IdP: idp, Destination: at.url("/slo"), Later: true, Unsigned: true, Now: x.Now(), Skew: at.skew(),
+	})
+	if err = at.refused(checks, err); err != nil && faultOf(err) == nil {
+		return err
+	}
+	x.trace(r, at, faultOf(err))
+	v := verdict{State: in.RelayState, Request: answer.InResponseTo}
+	if err != nil || !answer.Done {
+		v.Code = codeProviderNo
+	}
+	sealed, err := x.sealVerdict(r, at, v)
+	if err != nil {
+		return err
+	}
+	return web.SeeOther(w, r, at.path("/logout?"+url.Values{"answer": {sealed}}.Encode()))
+}
+
+// logoutVerdict is GET /logout after that.
+func (x *Federation) logoutVerdict(w http.ResponseWriter, r *http.Request, at *attempt, sealed string) error {
+	v, err := x.openVerdict(r, at, sealed)
+	if err != nil {
+		return err
+	}
+	return x.backFrom(w, r, at, v.Code == "" && at.flow != nil && at.flow.Request == v.Request)
 }
 
 // logoutRequest ends the sessions that the provider says are over there.

@@ -67,7 +67,21 @@ func (x *Federation) acs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return x.end(w, r, at, x.response(w, r, at, form.Get("SAMLResponse")))
+	field := form.Get("SAMLResponse")
+	return x.fail(w, r, at, x.response(w, r, at, field), form.Get("RelayState"), answered(field))
+}
+
+// answered is the ID of the request that a Response says it answers, unverified.
+func answered(field string) string {
+	message, err := saml.Decode(field)
+	if err != nil {
+		return ""
+	}
+	claimed, err := saml.Look(message)
+	if err != nil {
+		return ""
+	}
+	return claimed.InResponseTo
 }
 
 // maxAnswer is the most bytes of the form that a Response comes in: its base64,

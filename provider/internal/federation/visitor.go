@@ -178,12 +178,12 @@ func (at *attempt) visitorFields(id *identity) (store.VisitorFields, error) {
 }
 
 // visitorFailed tells the widget that it failed, and the visitor in words.
-func (x *Federation) visitorFailed(w http.ResponseWriter, r *http.Request, at *attempt, code string) error {
+func (x *Federation) visitorFailed(w http.ResponseWriter, r *http.Request, at *attempt, code, requestID string) error {
 	v := at.flow.Visitor
 	x.clearFlow(w, r, at.flow)
 	if v.Mode == displayRedirect {
 		return web.SeeOther(w, r, v.ReturnTo+"#"+url.Values{"chatelaine_error": {code}, "chatelaine_state": {v.State}}.Encode())
 	}
-	page := templates.VisitorFailedPage{Frame: x.Web.Frame(r), Mode: v.Mode, Origin: v.Origin, State: v.State, Code: code, RequestID: web.RequestID(r.Context())}
+	page := templates.VisitorFailedPage{Frame: x.Web.Frame(r), Mode: v.Mode, Origin: v.Origin, State: v.State, Code: code, RequestID: requestID}
 	return x.Web.Render(w, r, http.StatusForbidden, page)
 }

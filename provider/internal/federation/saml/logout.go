@@ -14,6 +14,8 @@ type LogoutExpect struct {
 	Destination string
 	// InResponseTo is the ID of our logout request, for an answer to it.
 	InResponseTo string
+	// Later leaves the comparison to the caller, who does not know the request yet.
+	Later bool
 	// Unsigned lets an answer pass without a signature, as Entra ID sends it: it ends
 	// nothing that has not ended. A logout request must always be signed.
 	Unsigned bool
@@ -121,7 +123,7 @@ func VerifyLogoutResponse(in Incoming, expect LogoutExpect) (response LogoutResp
 		return response, nil, err
 	}
 	got := value(root, "InResponseTo")
-	c.add(CheckInResponseTo, got == expect.InResponseTo && got != "", expect.InResponseTo, got)
+	c.add(CheckInResponseTo, (expect.Later || got == expect.InResponseTo) && got != "", expect.InResponseTo, got)
 	response = LogoutResponse{ID: value(root, "ID"), InResponseTo: got, Signed: signed}
 	status, problem := one(root, nsProtocol, "Status")
 	if problem == nil {
