@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // addrRange is a run of addresses of one family, both ends included.
@@ -33,7 +34,7 @@ type rangeSet []addrRange
 
 func newRangeSet(ranges []addrRange) rangeSet {
 	sorted := slices.Clone(ranges)
-	slices.SortFunc(sorted, func(a, b addrRange) int { return a.from.Compare(b.from) })
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].from.Less(sorted[j].from) }) // slices.SortFunc is 20 KiB of program
 	var set rangeSet
 	for _, r := range sorted {
 		if n := len(set); n > 0 && touches(set[n-1], r) {

@@ -169,6 +169,25 @@ func (h *running) apply(file string) {
 // control asks for an operation and returns its result.
 func (h *running) control(operation string, in any, body string) map[string]any {
 	h.t.Helper()
+	result, said := h.controlled(operation, in, body)
+	if result == nil {
+		h.t.Fatalf("%s: %s", operation, said)
+	}
+	return result
+}
+
+// controlFault asks for what is refused, and returns what is said of it.
+func (h *running) controlFault(operation string, in any) string {
+	h.t.Helper()
+	result, said := h.controlled(operation, in, "")
+	if result != nil {
+		h.t.Errorf("%s is done: %s", operation, said)
+	}
+	return said
+}
+
+func (h *running) controlled(operation string, in any, body string) (result map[string]any, said string) {
+	h.t.Helper()
 	input, err := json.Marshal(in)
 	if err != nil {
 		h.t.Fatal(err)
@@ -182,10 +201,16 @@ func (h *running) control(operation string, in any, body string) map[string]any 
 		Result map[string]any
 		Error  any
 	}
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Error != nil {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
 		h.t.Fatalf("%s: status %d: %v %s", operation, w.Code, err, w.Body)
 	}
-	return last.Result
+	if last.Error != nil {
+		return nil, w.Body.String()
+	}
+	if last.Result == nil {
+		last.Result = map[string]any{}
+	}
+	return last.Result, w.Body.String()
 }
 
 // lockedBuffer is a log that several goroutines write.

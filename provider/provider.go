@@ -181,7 +181,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
-		Factors: factors, Glass: s.glass, Visitors: known, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice, CheckConnection: s.federation.CheckConnection,
+		Factors: factors, Glass: s.glass, Visitors: known, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice, CheckConnection: s.federation.CheckConnection, RollOverConnection: s.federation.RollOver,
 	})
 
 	mux := http.NewServeMux()

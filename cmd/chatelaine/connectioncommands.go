@@ -17,6 +17,7 @@ type connectionCommands struct {
 	Trace    connectionTrace    `cmd:"" help:"Show what was checked in the sign-ins of the last ten minutes, and what did not match."`
 	Rehearse connectionRehearse `cmd:"" help:"Print where an administrator rehearses it, which enforce waits for."`
 	Links    connectionLinks    `cmd:"" help:"List the agents who are linked to it."`
+	RollOver connectionRollOver `cmd:"" help:"Make our next key pair of a SAML connection."`
 }
 
 // connection is one as operators see it.
@@ -63,6 +64,7 @@ type certificateLine struct {
 	Fingerprint string    `json:"sha256"`
 	From        time.Time `json:"from"`
 	Until       time.Time `json:"until"`
+	Signs       time.Time `json:"signs,omitzero"`
 }
 
 // say is the certificate in a line; one that has ended, or will within a month, is
@@ -75,6 +77,8 @@ func (c certificateLine) say(now time.Time) string {
 		return text + ": HAS ENDED"
 	case left <= soon:
 		return fmt.Sprintf("%s: ends in %s", text, plural(int(left/(24*time.Hour)), "day"))
+	case now.Before(c.Signs):
+		return text + ", signs from " + clock(c.Signs)
 	case now.Before(c.From):
 		return text + ", from " + c.From.UTC().Format(time.DateOnly)
 	}
@@ -239,6 +243,32 @@ func (c *connectionRehearse) Run(ctx context.Context, t *terminal, of *connectio
 	t.note("an administrator opens this, signs in here once more, and then through the connection; it links their account, and changes nothing else")
 	if out.Ready {
 		t.note("it was rehearsed since its last change, %s: enforce: true can be applied", clock(out.Rehearsed))
+	}
+	return nil
+}
+
+type connectionRollOver struct {
+	connectionShow
+	After  time.Duration `help:"When it signs; until then its certificate is published beside the one that does." default:"168h"`
+	Forget bool          `help:"Somebody else may have the key: forget it, and sign with the new one at once."`
+}
+
+// Run makes a key pair.
+func (c *connectionRollOver) Run(ctx context.Context, t *terminal, of *connectionCommands) error {
+	in := c.in(of)
+	in["after"], in["forget"] = int(c.After/time.Second), c.Forget
+	var out connection
+	if err := operate(ctx, t, of.Settings, false, request{op: "connections/roll-over", in: in, out: &out}); err != nil {
+		return err
+	}
+	if of.On.JSON {
+		return printJSON(t, out)
+	}
+	out.print(t)
+	if c.Forget {
+		t.note("have the provider read our metadata now: it knows the key that was forgotten, and until then neither takes our requests nor encrypts for us")
+	} else {
+		t.note("have the provider read our metadata before %s", clock(time.Now().Add(c.After)))
 	}
 	return nil
 }

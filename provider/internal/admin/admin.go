@@ -66,6 +66,9 @@ type Options struct {
 	// CheckConnection looks at a connection's configuration, asks what it names, and
 	// signs nobody in. Nil: it is not available.
 	CheckConnection func(ctx context.Context, path, id string) ([]store.Check, error)
+	// RollOverConnection makes our next key pair of a SAML connection, which signs from
+	// then on; forget takes the others away. Nil: it is not available.
+	RollOverConnection func(ctx context.Context, path, id string, activates time.Time, forget bool, by audit.Ref) error
 }
 
 // Admin does what operators ask.
@@ -119,6 +122,7 @@ func (a *Admin) operations() map[string]operation {
 		"connections/trace":     takes(a.traceConnection),
 		"connections/rehearse":  takes(a.rehearseConnection),
 		"connections/links":     takes(a.listLinks),
+		"connections/roll-over": takes(a.rollOverConnection),
 		"visitors/ban":          takes(a.banVisitors),
 		"visitors/unban":        takes(a.unbanVisitors),
 		"visitors/bans":         takes(a.listBans),

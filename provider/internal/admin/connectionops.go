@@ -11,6 +11,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -55,6 +56,7 @@ type certificateInfo struct {
 	Fingerprint string    `json:"sha256"`
 	From        time.Time `json:"from"`
 	Until       time.Time `json:"until"`
+	Signs       time.Time `json:"signs,omitzero"` // from when, of ours
 }
 
 type keyInfo struct {
@@ -239,14 +241,14 @@ func (a *Admin) describeSAML(tx store.Tx, c *store.Connection, info *connectionI
 		if err != nil {
 			return fmt.Errorf("read our certificate %s: %w", rec.ID, err)
 		}
-		info.Own = append(info.Own, certificatesInfo([]*x509.Certificate{own})...)
+		info.Own = append(info.Own, certificateInfo{saml.Fingerprint(own), own.NotBefore.UTC(), own.NotAfter.UTC(), rec.Activates})
 	}
 	return nil
 }
 
 func certificatesInfo(list []*x509.Certificate) (out []certificateInfo) {
 	for _, c := range list {
-		out = append(out, certificateInfo{saml.Fingerprint(c), c.NotBefore.UTC(), c.NotAfter.UTC()})
+		out = append(out, certificateInfo{saml.Fingerprint(c), c.NotBefore.UTC(), c.NotAfter.UTC(), time.Time{}})
 	}
 	return out
 }
@@ -312,4 +314,39 @@ func (a *Admin) rehearseConnection(ctx context.Context, in connectionInput, _ *c
 		return err
 	})
 	return out, err
+}
+
+// mostRollOver is how far ahead a new key may be published, in seconds: 90 days.
+const mostRollOver = 90 * 24 * 60 * 60
+
+// rollOverConnection makes our next key pair, and shows the connection as it is then.
+func (a *Admin) rollOverConnection(ctx context.Context, in struct {
+	connectionInput
+	After  int  `json:"after"` // seconds until it signs
+	Forget bool `json:"forget"`
+}, c *call) (any, error) {
+	if in.After < 0 || in.After > mostRollOver {
+		return nil, usage("a new key is published for at most 90 days before it signs")
+	}
+	err := a.Store.View(ctx, in.Site, func(tx store.Tx) error {
+		rec, err := getConnection(tx, in.ID)
+		if err == nil && rec.Kind != store.ConnectionSAML {
+			return usage("connection %s is of kind %s: only SAML has keys of ours", in.ID, rec.Kind)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.RollOverConnection == nil {
+		return nil, errNoCheck
+	}
+	err = a.RollOverConnection(ctx, in.Site, in.ID, a.Now().Add(time.Duration(in.After)*time.Second), in.Forget, operator(ctx))
+	if text := web.PublicText(err); text != "" {
+		return nil, usage("connection %s: %s", in.ID, text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.showConnection(ctx, in.connectionInput, c)
 }

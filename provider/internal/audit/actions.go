@@ -78,7 +78,8 @@ const (
 	ConnectionDelete   = "connection.delete"
 	ConnectionRehearse = "connection.rehearse" // an administrator signed in through it
 	ConnectionEnding   = "connection.certificate_ending"
-	AgentLink          = "agent.link" // to a subject of a connection
+	ConnectionRollOver = "connection.roll_over" // our key pair for it
+	AgentLink          = "agent.link"           // to a subject of a connection
 	AgentUnlink        = "agent.unlink"
 
 	VisitorBan     = "visitor.ban"

@@ -95,6 +95,29 @@ func (x *Federation) loadPairs(ctx context.Context, at *attempt) (list []pair, e
 	return list, nil
 }
 
+// firstPair is the number of a connection's first pair.
+const firstPair = "1"
+
+// newPair makes a pair that signs from then on.
+func (x *Federation) newPair(at *attempt, number string, activates time.Time) (rec store.ConnectionKey, err error) {
+	key, err := saml.NewKey()
+	if err != nil {
+		return rec, err
+	}
+	now := x.Now().UTC()
+	certificate, err := saml.NewCertificate(key, connectionURL(at.site, at.conn, ""), now.Add(-time.Hour), now.Add(certificateLife))
+	if err != nil {
+		return rec, err
+	}
+	plain, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return rec, err
+	}
+	rec = store.ConnectionKey{ID: at.conn.ID + "/" + number, Connection: at.conn.ID, Certificate: certificate.Raw, Created: now, Activates: activates}
+	rec.Private, err = x.Sealer.Seal(at.site.Path, store.ConnectionKeys.Kind, rec.ID, plain)
+	return rec, err
+}
+
 // makePair makes the first. Of two nodes that do, one is kept.
 func (x *Federation) makePair(ctx context.Context, at *attempt) ([]pair, error) {
 	lock, _ := x.pairs.LoadOrStore(at.site.Path+" "+at.conn.ID, &sync.Mutex{})
@@ -103,21 +126,8 @@ func (x *Federation) makePair(ctx context.Context, at *attempt) ([]pair, error) 
 	if list, err := x.loadPairs(ctx, at); err != nil || len(list) > 0 {
 		return list, err
 	}
-	key, err := saml.NewKey()
+	rec, err := x.newPair(at, firstPair, x.Now().UTC())
 	if err != nil {
-		return nil, err
-	}
-	now := x.Now().UTC()
-	certificate, err := saml.NewCertificate(key, connectionURL(at.site, at.conn, ""), now.Add(-time.Hour), now.Add(certificateLife))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	rec := store.ConnectionKey{ID: at.conn.ID + "/1", Connection: at.conn.ID, Certificate: certificate.Raw, Created: now, Activates: now}
-	if rec.Private, err = x.Sealer.Seal(at.site.Path, store.ConnectionKeys.Kind, rec.ID, plain); err != nil {
 		return nil, err
 	}
 	err = x.Store.Update(ctx, at.site.Path, func(tx store.Tx) error {
