@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
 	"golang.org/x/oauth2"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml/samltest"
@@ -14,7 +15,23 @@ import (
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
-var anaThere = person{"ana-1", "ana@acme.example", "Ana Silva", nil}
+var evaThere = person{"eva-1", "eva@acme.example", "Eva Stein", nil}
+
+// evaFile adds an administrator with a second factor, which a rehearsal takes.
+const (
+	evaSeed = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+	evaFile = `sites: [{path: "", agents: [{email: eva@acme.example, name: Eva Stein, password: "` + agentPassword + `", roles: [administrators], totp_secret: ` + evaSeed + `}]}]`
+)
+
+// evaCode is a code of Eva's app; later is one of a later step, since each counts once.
+func evaCode(t testing.TB, later int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(evaSeed, time.Now().Add(time.Duration(later-1)*30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
 
 // rehearse goes as the administrator through a rehearsal up to the provider and back
 // with who is there.
@@ -24,6 +41,9 @@ func (h *federated) rehearse(b *browser, email string, who person, change ...fun
 	p := b.get(h.issuer + "/federation/corp/rehearse")
 	if strings.HasPrefix(p.url.Path, "/sign-in/") {
 		p = b.submit(p, "continue", map[string]string{"email": email, "password": agentPassword})
+		if strings.HasSuffix(p.url.Path, "/factor") {
+			p = b.submit(p, "continue", map[string]string{"code": evaCode(h.t, 0)})
+		}
 	}
 	if p.status != http.StatusOK || p.url.Path != "/federation/corp/rehearse" {
 		return p
@@ -59,18 +79,19 @@ func TestAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T) {
 
 func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storetest.Engine) {
 	h := newFederated(t, on, func(c *store.Connection) { c.Enforce = true })
+	h.apply(evaFile)
 	// Not rehearsed, it enforces nothing, whatever the record says.
 	h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
 
 	if p := h.rehearse(newBrowser(t, ""), "raj@acme.example", rajThere); p.status != http.StatusForbidden {
 		t.Fatalf("an agent rehearses: %d %s", p.status, p.body)
 	}
-	ana := newBrowser(t, "")
-	p := h.rehearse(ana, "ana@acme.example", anaThere)
-	if p.status != http.StatusOK || !strings.Contains(p.body, "ana@acme.example") {
+	eva := newBrowser(t, "")
+	p := h.rehearse(eva, "eva@acme.example", evaThere)
+	if p.status != http.StatusOK || !strings.Contains(p.body, "eva@acme.example") {
 		t.Fatalf("the rehearsal: %d %s", p.status, p.body)
 	}
-	if c := h.connection("corp"); !c.EnforceReady() || c.RehearsedBy != h.agent("ana@acme.example").ID {
+	if c := h.connection("corp"); !c.EnforceReady() || c.RehearsedBy != h.agent("eva@acme.example").ID {
 		t.Fatalf("after the rehearsal %+v", c)
 	}
 	time.Sleep(600 * time.Millisecond)
@@ -85,12 +106,17 @@ func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storete
 	if p = b.onward(p); p.away == nil {
 		t.Fatalf("the page leads nowhere: %d %s", p.status, p.body)
 	}
-	// The administrator gets in as well, through the link.
-	if p := h.through(anaThere); p.away == nil {
+	// The administrator gets in as well, through the link and the second factor.
+	b = newBrowser(t, "")
+	p = h.back(b, h.answer(h.away(b, oauth2.GenerateVerifier()), evaThere))
+	if p.away != nil || !strings.HasSuffix(p.url.Path, "/factor") {
+		t.Fatalf("the administrator: %d at %s: %s", p.status, p.url, p.body)
+	}
+	if p = b.submit(p, "continue", map[string]string{"code": evaCode(t, 1)}); !h.in(p) {
 		t.Fatalf("the administrator: %d %s", p.status, p.body)
 	}
 	// Another subject that bears an administrator's address does not.
-	h.fails(h.through(person{"ana-2", "ana@acme.example", "Ana Silva", nil}), http.StatusForbidden, "not_linked_administrator")
+	h.fails(h.through(person{"eva-2", "eva@acme.example", "Eva Stein", nil}), http.StatusForbidden, "not_linked_administrator")
 
 	// Break-glass lifts it.
 	h.control("break-glass/lift", map[string]any{"site": "", "control": "single_sign_on", "minutes": 15}, "")
@@ -100,20 +126,23 @@ func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storete
 func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	t.Parallel()
 	h := newFederated(t, storetest.Bolt)
+	h.apply(evaFile)
 	if p := h.through(rajThere); p.away == nil {
 		t.Fatal(p.status)
 	}
-	ana := newBrowser(t, "")
-	h.fails(h.rehearse(ana, "ana@acme.example", rajThere), http.StatusForbidden, "linked_to_another")
+	// A password alone does not do: whoever has it would link whom they like.
+	h.fails(h.rehearse(newBrowser(t, ""), "ana@acme.example", person{"mal", "mal@evil.example", "Mal", nil}), http.StatusForbidden, "second_factor_needed")
+	eva := newBrowser(t, "")
+	h.fails(h.rehearse(eva, "eva@acme.example", rajThere), http.StatusForbidden, "linked_to_another")
 	if c := h.connection("corp"); c.EnforceReady() {
 		t.Error("a rehearsal that failed counts")
 	}
 	// A provider that did not ask anew has proven nothing about now.
-	h.fails(h.rehearse(ana, "ana@acme.example", anaThere, func(a *samltest.Answer) { a.AuthnInstant = a.Now.Add(-time.Hour) }), http.StatusForbidden, "provider_refused")
+	h.fails(h.rehearse(eva, "eva@acme.example", evaThere, func(a *samltest.Answer) { a.AuthnInstant = a.Now.Add(-time.Hour) }), http.StatusForbidden, "provider_refused")
 	// The form is bound to its session.
-	p := ana.get(h.issuer + "/federation/corp/rehearse")
+	p := eva.get(h.issuer + "/federation/corp/rehearse")
 	p.body = strings.Replace(p.body, `name="csrf" value="`, `name="csrf" value="x`, 1)
-	if p = ana.submit(p, "continue", nil); p.status != http.StatusForbidden {
+	if p = eva.submit(p, "continue", nil); p.status != http.StatusForbidden {
 		t.Errorf("a forged form: %d", p.status)
 	}
 }

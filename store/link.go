@@ -6,12 +6,15 @@ import "time"
 // and the subject, never an address. It goes with its agent: whoever comes by that
 // subject then is new.
 type Link struct {
-	Connection string    `json:"connection"`
-	Subject    string    `json:"subject"` // as the connection names it, whole; see LinkKey
-	AgentID    string    `json:"agent"`
-	Email      string    `json:"email,omitempty"` // what the provider said last, for people to recognise
-	Created    time.Time `json:"created"`
-	Used       time.Time `json:"used,omitzero"`
+	Connection string `json:"connection"`
+	Subject    string `json:"subject"` // as the connection names it, whole; see LinkKey
+	AgentID    string `json:"agent"`
+	Email      string `json:"email,omitempty"` // what the provider said last, for people to recognise
+	// Rehearsed says that an administrator has made it of their own account, by a
+	// rehearsal: no other is good for one.
+	Rehearsed bool      `json:"rehearsed,omitempty"`
+	Created   time.Time `json:"created"`
+	Used      time.Time `json:"used,omitzero"`
 }
 
 // LinkKey is the key of a subject's link.

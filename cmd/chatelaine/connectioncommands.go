@@ -240,7 +240,7 @@ func (c *connectionRehearse) Run(ctx context.Context, t *terminal, of *connectio
 		return printJSON(t, out)
 	}
 	t.say("%s", out.URL)
-	t.note("an administrator opens this, signs in here once more, and then through the connection; it links their account, and changes nothing else")
+	t.note("an administrator with a second factor opens this, signs in here once more, and then through the connection; it links their account, and changes nothing else")
 	if out.Ready {
 		t.note("it was rehearsed since its last change, %s: enforce: true can be applied", clock(out.Rehearsed))
 	}

@@ -39,6 +39,9 @@ func (a *Admin) writeConnections(ctx context.Context, tx store.Tx, s *site.Site,
 				return err
 			}
 		case !sameJSON(rehearsable(*e.before), rehearsable(*e.after)):
+			if err := forgetHalfDone(tx, id); err != nil {
+				return err
+			}
 			if err := forgetAnswers(tx, id); err != nil {
 				return err
 			}

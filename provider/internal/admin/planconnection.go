@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -76,8 +77,12 @@ func (p planner) otherProvider(before, after *store.Connection) bool {
 	switch {
 	case after.OIDC != nil:
 		return before.OIDC.Issuer != after.OIDC.Issuer
+	case after.JWT != nil && before.JWT.Issuer != "" && after.JWT.Issuer != "":
+		return before.JWT.Issuer != after.JWT.Issuer
 	case after.JWT != nil:
-		return before.JWT.Issuer != "" && after.JWT.Issuer != "" && before.JWT.Issuer != after.JWT.Issuer
+		return web.Origin(before.JWT.LoginURL) != web.Origin(after.JWT.LoginURL) && !p.keyInCommon(before, after)
+	case before.SAML.Subject != after.SAML.Subject: // another number
+		return true
 	}
 	is := entityOf(after.SAML)
 	if is == "" { // nobody knows what stands at another URL
@@ -88,6 +93,17 @@ func (p planner) otherProvider(before, after *store.Connection) bool {
 		was = p.have.fetched[before.ID]
 	}
 	return was != "" && was != is
+}
+
+// keyInCommon reports whether one of the keys is still there.
+func (p planner) keyInCommon(before, after *store.Connection) bool {
+	have := p.keySums(after)
+	for sum := range p.keySums(before) {
+		if have[sum] {
+			return true
+		}
+	}
+	return false
 }
 
 // entityOf is the provider's entity ID, as far as the connection itself says it.

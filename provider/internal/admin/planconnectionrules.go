@@ -303,23 +303,37 @@ func (r connectionRules) secretsOf(c *store.Connection) map[[32]byte]bool {
 	if known, ok := r.seen.secrets[c.ID]; ok {
 		return known
 	}
-	sums := map[[32]byte]bool{}
+	sums := r.keySums(c)
 	r.seen.secrets[c.ID] = sums
+	return sums
+}
+
+// keySums are those hashes, of a set of keys its URL's.
+func (p planner) keySums(c *store.Connection) map[[32]byte]bool {
+	sums := map[[32]byte]bool{}
 	add := func(plain []byte) {
 		if len(plain) > 0 {
 			sums[sha256.Sum256(plain)] = true
 		}
 	}
 	if c.OIDC != nil && len(c.OIDC.ClientSecret) > 0 {
-		add(r.vault.open(c.ID, c.OIDC.ClientSecret))
+		add(p.vault.open(c.ID, c.OIDC.ClientSecret))
 	}
 	for _, k := range deref(c.JWT).Keys {
 		if len(k.Secret) > 0 {
-			add(r.vault.open(c.ID, k.Secret))
-		} else {
-			add([]byte(strings.Join(strings.Fields(k.PublicKey), "")))
+			add(p.vault.open(c.ID, k.Secret))
+			continue
+		}
+		public, err := jwt.ParsePublicKey(k.PublicKey)
+		if err != nil {
+			continue // said elsewhere
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err == nil {
+			add(der)
 		}
 	}
+	add([]byte(deref(c.JWT).JWKSURL))
 	return sums
 }
 

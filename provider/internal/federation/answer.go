@@ -32,7 +32,7 @@ func (x *Federation) receive(w http.ResponseWriter, r *http.Request, at *attempt
 	handle := make([]byte, 32)
 	rand.Read(handle)
 	text := base64.RawURLEncoding.EncodeToString(handle)
-	id.Checks, id.Said, id.Changed = at.checks, at.said, at.conn.Changed
+	id.Checks, id.Said, id.Changed, id.Received = at.checks, at.said, at.conn.Changed, x.Now().UTC()
 	plain, err := json.Marshal(id)
 	if err != nil {
 		return fmt.Errorf("encode an answer: %w", err)
@@ -141,7 +141,7 @@ func (x *Federation) flowOf(r *http.Request, at *attempt, id *identity) (*flow, 
 		return nil, err
 	}
 	for _, f := range all {
-		if f.begunAt(at.conn) && (id.State == "" || f.State == id.State) && f.Request == id.Request {
+		if f.begunAt(at.conn) && f.Mode != modeLogout && (id.State == "" || f.State == id.State) && f.Request == id.Request {
 			return f, nil
 		}
 	}
@@ -158,6 +158,16 @@ func (x *Federation) askWhetherToGoOn(w http.ResponseWriter, r *http.Request, at
 		Frame: x.Web.Frame(r), Action: at.path("/resume"), Handle: handle, ConnectionName: at.conn.Name, Email: id.Profile.Email, CancelURL: at.site.Base() + "/",
 	}
 	err := x.Store.View(r.Context(), at.site.Path, func(tx store.Tx) error {
+		link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject))
+		if err == nil { // it is this account, whatever address they have there
+			agent, err := store.Agents.Get(tx, link.AgentID)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			page.Email = agent.Email
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
 		rec, err := x.Sessions.Find(tx, r, at.site)
 		if errors.Is(err, session.ErrNone) {
 			return nil
@@ -169,7 +179,7 @@ func (x *Federation) askWhetherToGoOn(w http.ResponseWriter, r *http.Request, at
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		if link, linkErr := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject)); linkErr != nil || link.AgentID != agent.ID {
+		if link.AgentID != agent.ID {
 			page.CurrentEmail = agent.Email
 		}
 		return err

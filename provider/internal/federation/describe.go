@@ -35,7 +35,7 @@ func grantable(roles []string) []string {
 
 // knownHere drops roles and departments that the site does not have any more.
 func (at *attempt) knownHere(agent *store.Agent) {
-	agent.Roles = slices.DeleteFunc(agent.Roles, func(r string) bool { _, ok := at.site.Roles[r]; return !ok && r != policy.Agents })
+	agent.Roles = slices.DeleteFunc(slices.Clone(agent.Roles), func(r string) bool { _, ok := at.site.Roles[r]; return !ok && r != policy.Agents })
 	agent.Departments = slices.DeleteFunc(slices.Clone(agent.Departments), func(d string) bool { _, ok := at.site.Departments[d]; return !ok })
 }
 

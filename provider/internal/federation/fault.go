@@ -28,6 +28,7 @@ const (
 	codeOrigin         = "origin_not_allowed"
 	codeRehearsal      = "rehearsal_needed"
 	codeAccessDenied   = "access_denied"
+	codeFactorNeeded   = "second_factor_needed"
 )
 
 // fault is why an attempt ended. Who tried learns the code; administrators read

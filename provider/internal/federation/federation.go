@@ -86,7 +86,7 @@ type Federation struct {
 	Options
 	keysets *keyset.Sets
 	oidc    *oidc.Provider
-	fetches sync.Map // site path + connection → *sync.Mutex: one fetch at a time
+	fetches sync.Map // site path + connection → chan struct{}, full while it is fetched
 	pairs   sync.Map // likewise: one making of a key pair at a time
 	traces  allowance
 }

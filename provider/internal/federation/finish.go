@@ -31,8 +31,10 @@ func (x *Federation) finish(w http.ResponseWriter, r *http.Request, at *attempt,
 		return x.finishVisitor(w, r, at, id, handle)
 	case modeRehearse:
 		return x.finishRehearsal(w, r, at, id, handle)
+	case modeAgent:
+		return x.finishAgent(w, r, at, id, handle)
 	}
-	return x.finishAgent(w, r, at, id, handle)
+	return refuse(codeExpired, "it answers a flow that is no sign-in")
 }
 
 // fits holds the answer to what the flow is.
@@ -45,7 +47,7 @@ func (at *attempt) fits(id *identity) error {
 		at.check("auth_time", false, "when the provider asked (OpenID Connect Core 1.0, section 2)", "none")
 		return refuse(codeProviderNo, "the provider was to ask anew and does not say when it did: have it send auth_time, or set assume_fresh")
 	}
-	if f.Fresh && !id.Asked.IsZero() && id.Asked.Before(f.Started.Add(-at.skew())) {
+	if f.Fresh && !id.Asked.IsZero() && id.Asked.Before(f.Started.Add(-min(at.skew(), skew))) {
 		at.check("auth_time", false, "not before "+f.Started.UTC().Format(time.RFC3339), id.Asked.UTC().Format(time.RFC3339))
 		return refuse(codeProviderNo, "the provider was to ask anew and has not")
 	}

@@ -13,6 +13,9 @@ type identity struct {
 	// Subject names them within the connection for good, whole.
 	Subject string          `json:"subject"`
 	Profile profile.Profile `json:"profile"`
+	// Made is when the provider made its word, and Received when we had it; zero: now.
+	Made     time.Time `json:"made,omitzero"`
+	Received time.Time `json:"received,omitzero"`
 	// Asked is when the provider asked them last, zero if it does not say.
 	Asked time.Time `json:"asked,omitzero"`
 	// SecondFactor says that the provider says it asked for one.
@@ -39,3 +42,14 @@ const maxSubject = 512
 
 // unasked reports whether nobody had asked for this.
 func (id *identity) unasked() bool { return id.State == "" && id.Request == "" }
+
+// proven is the time from which the word counts: what voided sign-ins after it was made,
+// or while it waited, voids it. Clocks differ by skew.
+func (id *identity) proven(now time.Time, skew time.Duration) time.Time {
+	for _, t := range []struct{ at, most time.Time }{{id.Received, id.Received}, {id.Made, id.Made.Add(skew)}} {
+		if !t.at.IsZero() && t.most.Before(now) {
+			now = t.most
+		}
+	}
+	return now
+}

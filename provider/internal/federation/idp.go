@@ -34,24 +34,48 @@ func (x *Federation) idp(ctx context.Context, at *attempt) (saml.IdP, error) {
 	case c.MetadataXML != "":
 		return x.cachedIdP(at, []byte(c.MetadataXML), time.Time{})
 	}
-	v, err := at.site.Cached(idpKey{at.conn.ID, time.Time{}}, func() (any, error) { return idpByHand(c) })
+	idp, err := at.cached(time.Time{}, func() (saml.IdP, error) { return idpByHand(c) })
 	if err != nil {
 		return saml.IdP{}, refuse(codeProviderDown, "%v", err)
 	}
-	return v.(saml.IdP), nil
+	return idp, nil
 }
 
-type idpKey struct {
-	connection string
-	fetched    time.Time
+type idpKey struct{ connection string }
+
+// parsedIdP is a connection's provider in one snapshot of the site, as it was read
+// last.
+type parsedIdP struct {
+	mu      sync.Mutex
+	fetched time.Time
+	has     bool
+	idp     saml.IdP
+}
+
+// cached parses the provider once for each time that it was fetched.
+func (at *attempt) cached(fetched time.Time, parse func() (saml.IdP, error)) (saml.IdP, error) {
+	v, err := at.site.Cached(idpKey{at.conn.ID}, func() (any, error) { return &parsedIdP{}, nil })
+	if err != nil {
+		return saml.IdP{}, err
+	}
+	p := v.(*parsedIdP)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.has || !p.fetched.Equal(fetched) {
+		idp, err := parse()
+		if err != nil {
+			return saml.IdP{}, err
+		}
+		p.has, p.fetched, p.idp = true, fetched, idp
+	}
+	return p.idp, nil
 }
 
 func (x *Federation) cachedIdP(at *attempt, document []byte, fetched time.Time) (saml.IdP, error) {
-	v, err := at.site.Cached(idpKey{at.conn.ID, fetched}, func() (any, error) { return x.parseMetadata(at.conn, document) })
+	idp, err := at.cached(fetched, func() (saml.IdP, error) { return x.parseMetadata(at.conn, document, x.Now()) })
 	if err != nil {
 		return saml.IdP{}, refuse(codeProviderDown, "its metadata cannot be used: %v", err)
 	}
-	idp := v.(saml.IdP)
 	if !idp.ValidUntil.IsZero() && !x.Now().Before(idp.ValidUntil) {
 		at.check("metadata", false, "valid until later than now", idp.ValidUntil.Format(time.RFC3339))
 		return saml.IdP{}, refuse(codeProviderDown, "its metadata was valid until %s", idp.ValidUntil.Format(time.RFC3339))
@@ -59,12 +83,12 @@ func (x *Federation) cachedIdP(at *attempt, document []byte, fetched time.Time) 
 	return idp, nil
 }
 
-func (x *Federation) parseMetadata(c *store.Connection, document []byte) (saml.IdP, error) {
+func (x *Federation) parseMetadata(c *store.Connection, document []byte, now time.Time) (saml.IdP, error) {
 	certificates, err := parseCertificates(c.SAML.MetadataCertificates)
 	if err != nil {
 		return saml.IdP{}, err
 	}
-	idp, _, err := saml.ParseMetadata(document, saml.MetadataOptions{EntityID: c.SAML.EntityID, Certificates: certificates, Now: x.Now()})
+	idp, _, err := saml.ParseMetadata(document, saml.MetadataOptions{EntityID: c.SAML.EntityID, Certificates: certificates, Now: now})
 	return idp, err
 }
 
@@ -139,25 +163,35 @@ func (x *Federation) fetch(ctx context.Context, at *attempt) (store.Fetched, err
 	return x.fetchIf(ctx, at, func(rec store.Fetched) bool { return !x.Now().Before(rec.Next) })
 }
 
-// fetchIf reads the metadata anew if it is due, one at a time. One that cannot be used leaves the last good one
-// as it was; its fault is kept for administrators.
+// fetchIf reads the metadata anew if it is due, one at a time; others wait for what
+// comes of that, and no longer than their own request lasts.
 func (x *Federation) fetchIf(ctx context.Context, at *attempt, due func(store.Fetched) bool) (store.Fetched, error) {
-	lock, _ := x.fetches.LoadOrStore(at.site.Path+" "+at.conn.ID, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
+	slot, _ := x.fetches.LoadOrStore(at.site.Path+" "+at.conn.ID, make(chan struct{}, 1))
+	select {
+	case slot.(chan struct{}) <- struct{}{}:
+	case <-ctx.Done():
+		return store.Fetched{}, ctx.Err()
+	}
+	defer func() { <-slot.(chan struct{}) }()
 	rec, err := x.fetched(ctx, at)
 	if err != nil || !due(rec) {
 		return rec, err
 	}
-	now := x.Now().UTC()
+	return x.fetchNew(context.WithoutCancel(ctx), at, rec) // for all who wait, whoever goes away
+}
+
+// fetchNew reads it. One that cannot be used leaves the last good one as it was; its
+// fault is kept for administrators.
+func (x *Federation) fetchNew(ctx context.Context, at *attempt, rec store.Fetched) (store.Fetched, error) {
 	url := at.conn.SAML.MetadataURL
 	body, fault := web.Fetch(ctx, x.Client, url)
+	now := x.Now().UTC()
 	var idp saml.IdP
 	if fault == nil {
-		idp, fault = x.parseMetadata(at.conn, body)
+		idp, fault = x.parseMetadata(at.conn, body, now)
 	}
 	if fault == nil && len(rec.Body) > 0 {
-		fault = x.sameProvider(at.conn, rec.Body, idp)
+		fault = x.sameProvider(at.conn, &rec, idp)
 	}
 	before := rec
 	rec.Connection, rec.URL, rec.Tried = at.conn.ID, url, now
@@ -171,7 +205,7 @@ func (x *Federation) fetchIf(ctx context.Context, at *attempt, due func(store.Fe
 			rec.Body, rec.At = body, now
 		}
 	}
-	err = x.Store.Update(ctx, at.site.Path, func(tx store.Tx) error { return store.AllFetched.Put(tx, &rec) })
+	err := x.Store.Update(ctx, at.site.Path, func(tx store.Tx) error { return store.AllFetched.Put(tx, &rec) })
 	return rec, err
 }
 
@@ -187,10 +221,10 @@ func retry(before store.Fetched, now time.Time) time.Duration {
 
 // sameProvider refuses metadata that has become another provider's: whoever holds
 // the URL does not get to say who is whom.
-func (x *Federation) sameProvider(c *store.Connection, last []byte, idp saml.IdP) error {
-	known, err := x.parseMetadata(c, last)
-	if err != nil { // expired since, say: its name is still the one
-		return nil //nolint:nilerr // there is nothing to compare with
+func (x *Federation) sameProvider(c *store.Connection, last *store.Fetched, idp saml.IdP) error {
+	known, err := x.parseMetadata(c, last.Body, last.At) // it may have expired since: its name is still the one
+	if err != nil {
+		return nil //nolint:nilerr // it is good no more by the connection as it is now: there is nothing to compare with
 	}
 	if known.EntityID != idp.EntityID {
 		return fmt.Errorf("the entity ID has changed from %q to %q: set `entity_id` if that is meant", cutTo(known.EntityID, maxShown), cutTo(idp.EntityID, maxShown))
@@ -198,8 +232,15 @@ func (x *Federation) sameProvider(c *store.Connection, last []byte, idp saml.IdP
 	return nil
 }
 
+// refreshAtOnce is how many providers are asked at a time: one that does not answer
+// keeps the others waiting for no longer than its share.
+const refreshAtOnce = 16
+
 // refreshAll reads the metadata of every connection that is due, of all sites.
 func (x *Federation) refreshAll(ctx context.Context) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	slots := make(chan struct{}, refreshAtOnce)
 	sites, err := x.Sites.All(ctx)
 	if err != nil {
 		x.Failed(err)
@@ -221,9 +262,13 @@ func (x *Federation) refreshAll(ctx context.Context) {
 			if c.SAML.MetadataURL == "" {
 				continue
 			}
-			if _, err := x.fetch(ctx, &attempt{site: s, conn: c, step: "check"}); err != nil {
-				x.Failed(fmt.Errorf("read the metadata of connection %s: %w", c.ID, err))
-			}
+			slots <- struct{}{}
+			asking.Go(func() {
+				defer func() { <-slots }()
+				if _, err := x.fetch(ctx, &attempt{site: s, conn: c, step: "check"}); err != nil && ctx.Err() == nil {
+					x.Failed(fmt.Errorf("read the metadata of connection %s: %w", c.ID, err))
+				}
+			})
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (x *Federation) token(w http.ResponseWriter, r *http.Request, at *attempt, 
 // their address, where the connection may speak for it.
 func (at *attempt) tokenIdentity(claims *jwt.Claims) (*identity, error) {
 	at.said = saidOf(claims.Values)
-	id := &identity{}
+	id := &identity{Made: claims.IssuedAt}
 	var err error
 	if id.Profile, err = at.profile(profile.JWT, profile.ValuesOf(claims.Values)); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (at *attempt) tokenIdentity(claims *jwt.Claims) (*identity, error) {
 			at.check("sub", false, "sub, external_id or email", "none")
 			return nil, refuse(codeMissing, "the token names nobody: it needs sub, external_id or email")
 		}
-		id.Subject = "email:" + email
+		id.Subject = byAddress + email
 	}
 	if len(id.Subject) > maxSubject {
 		return nil, refuse(codeTokenInvalid, "the subject is longer than %d bytes", maxSubject)

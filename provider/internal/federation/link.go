@@ -24,6 +24,9 @@ import (
 // made. It brings their roles and name up to date.
 func (x *Federation) account(ctx context.Context, tx store.Tx, at *attempt, id *identity) (*store.Agent, error) {
 	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject))
+	if err := at.stillTheirs(id); err != nil {
+		return nil, err
+	}
 	switch {
 	case err == nil:
 		return x.linkedAccount(ctx, tx, at, id, &link)
@@ -57,6 +60,12 @@ func (x *Federation) linkedAccount(ctx context.Context, tx store.Tx, at *attempt
 	if agent.Inactive {
 		return nil, refuse(codeInactive, "the linked account is inactive")
 	}
+	if err := x.stillCounts(at, id, &agent); err != nil {
+		return nil, err
+	}
+	if slices.Contains(agent.Roles, policy.Administrators) && !link.Rehearsed {
+		return nil, refuse(codeAdministrator, "the account became an administrator's after an address had linked it: a rehearsal links it anew")
+	}
 	link.Used = x.Now().UTC()
 	if email, err := web.CanonicalEmail(id.Profile.Email); err == nil {
 		link.Email = email
@@ -65,6 +74,28 @@ func (x *Federation) linkedAccount(ctx context.Context, tx store.Tx, at *attempt
 		return nil, err
 	}
 	return x.refresh(ctx, tx, at, id, agent)
+}
+
+// stillCounts refuses a word from before the agent's sessions were ended.
+func (x *Federation) stillCounts(at *attempt, id *identity, agent *store.Agent) error {
+	if id.proven(x.Now().UTC(), at.skew()).Before(agent.NotBefore) {
+		return refuse(codeExpired, "the account's sessions were ended since the provider said so")
+	}
+	return nil
+}
+
+// byAddress begins the subject of a person of whom a login page says no more than an
+// address.
+const byAddress = "email:"
+
+// stillTheirs holds such an address to what would link it, each time: there is nothing
+// else that says who comes.
+func (at *attempt) stillTheirs(id *identity) error {
+	if !strings.HasPrefix(id.Subject, byAddress) || at.conn.Kind != store.ConnectionJWT {
+		return nil
+	}
+	_, err := at.provenEmail(id)
+	return err
 }
 
 // linkByEmail makes the link that was not there. Whatever was put into the account
@@ -76,6 +107,9 @@ func (x *Federation) linkByEmail(ctx context.Context, tx store.Tx, at *attempt, 
 	case slices.Contains(agent.Roles, policy.Administrators):
 		return nil, refuse(codeAdministrator, "an administrator links their own account, by a rehearsal")
 	}
+	if err := x.stillCounts(at, id, agent); err != nil {
+		return nil, err
+	}
 	if err := notLinkedYet(tx, at.conn.ID, agent.ID); err != nil {
 		return nil, err
 	}
@@ -85,7 +119,7 @@ func (x *Federation) linkByEmail(ctx context.Context, tx store.Tx, at *attempt, 
 		}
 		agent.EmailVerified = true
 	}
-	if err := x.link(ctx, tx, at, id, agent, email); err != nil {
+	if err := x.link(ctx, tx, at, id, agent, email, false); err != nil {
 		return nil, err
 	}
 	return x.refresh(ctx, tx, at, id, *agent)
@@ -106,9 +140,9 @@ func notLinkedYet(tx store.Tx, connection, agentID string) error {
 }
 
 // link writes the link, its record and its notice.
-func (x *Federation) link(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent, email string) error {
+func (x *Federation) link(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent, email string, rehearsed bool) error {
 	now := x.Now().UTC()
-	err := store.Links.Create(tx, &store.Link{Connection: at.conn.ID, Subject: id.Subject, AgentID: agent.ID, Email: email, Created: now, Used: now})
+	err := store.Links.Create(tx, &store.Link{Connection: at.conn.ID, Subject: id.Subject, AgentID: agent.ID, Email: email, Rehearsed: rehearsed, Created: now, Used: now})
 	if err != nil {
 		return fmt.Errorf("link the account: %w", err)
 	}
@@ -130,6 +164,9 @@ func (x *Federation) dropCredentials(ctx context.Context, tx store.Tx, at *attem
 	if _, err := x.Sessions.EndAll(ctx, tx, at.site, agent.ID, "linked", connection); err != nil {
 		return err
 	}
+	if err := dropLinks(tx, agent.ID); err != nil {
+		return err
+	}
 	now, err := store.Agents.Get(tx, agent.ID)
 	if err != nil {
 		return err
@@ -140,6 +177,22 @@ func (x *Federation) dropCredentials(ctx context.Context, tx store.Tx, at *attem
 		return err
 	}
 	return store.PasswordLinks.Delete(tx, agent.ID)
+}
+
+func dropLinks(tx store.Tx, agentID string) error {
+	var keys []string
+	for link, err := range store.Links.List(tx, "agent", agentID) {
+		if err != nil {
+			return fmt.Errorf("list the agent's links: %w", err)
+		}
+		keys = append(keys, store.LinkKey(link.Connection, link.Subject))
+	}
+	for _, key := range keys {
+		if err := store.Links.Delete(tx, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeAccount makes the agent at their first sign-in, where the connection may.
@@ -172,7 +225,7 @@ func (x *Federation) makeAccount(ctx context.Context, tx store.Tx, at *attempt, 
 	if err != nil {
 		return nil, err
 	}
-	return &agent, x.link(ctx, tx, at, id, &agent, email)
+	return &agent, x.link(ctx, tx, at, id, &agent, email, false)
 }
 
 // provenEmail is the address that the identity may be known by: one of a domain

@@ -212,7 +212,7 @@ func (x *Federation) postedLogoutAnswer(w http.ResponseWriter, r *http.Request, 
 	if err != nil || !answer.Done {
 		v.Code = codeProviderNo
 	}
-	sealed, err := x.sealVerdict(r, at, v)
+	sealed, err := x.sealVerdict(r, at, onLogout, v)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (x *Federation) postedLogoutAnswer(w http.ResponseWriter, r *http.Request, 
 
 // logoutVerdict is GET /logout after that.
 func (x *Federation) logoutVerdict(w http.ResponseWriter, r *http.Request, at *attempt, sealed string) error {
-	v, err := x.openVerdict(r, at, sealed)
+	v, err := x.openVerdict(r, at, onLogout, sealed)
 	if err != nil {
 		return err
 	}
@@ -288,6 +288,13 @@ func (x *Federation) endUpstream(ctx context.Context, tx store.Tx, at *attempt, 
 	if at.conn.For == store.ForVisitors {
 		return x.VisitorSignedOut(ctx, tx, at.site, gone)
 	}
+	err := dropHalfDone(tx, func(l store.Login) bool {
+		_, index, _ := strings.Cut(l.Upstream, ".")
+		return l.Connection == at.conn.ID && store.UpstreamKey(l.Connection, l.Upstream) == store.UpstreamKey(at.conn.ID, gone.Name) && gone.Covers(index)
+	})
+	if err != nil {
+		return err
+	}
 	var over []store.Session
 	for rec, err := range store.Sessions.List(tx, "upstream", store.UpstreamKey(at.conn.ID, gone.Name)) {
 		if err != nil {
@@ -300,6 +307,25 @@ func (x *Federation) endUpstream(ctx context.Context, tx store.Tx, at *attempt, 
 	for _, rec := range over {
 		at.agent = rec.AgentID
 		if err := x.Sessions.End(ctx, tx, at.site, rec, "upstream_sign_out", connectionRef(at.conn)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropHalfDone ends sign-ins that have come from such a login and wait for another step.
+func dropHalfDone(tx store.Tx, over func(store.Login) bool) error {
+	var ids []string
+	for rec, err := range store.SignIns.All(tx, "") { // they live for minutes
+		if err != nil {
+			return err
+		}
+		if over(rec.Login) {
+			ids = append(ids, rec.ID)
+		}
+	}
+	for _, id := range ids {
+		if err := store.SignIns.Delete(tx, id); err != nil {
 			return err
 		}
 	}

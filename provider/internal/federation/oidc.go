@@ -260,6 +260,10 @@ func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, s
 	if at.conn.For == store.ForVisitors {
 		return x.VisitorSignedOut(ctx, tx, at.site, session.UpstreamLogout{Connection: at.conn, Subject: subject})
 	}
+	err := dropHalfDone(tx, func(l store.Login) bool { return l.Connection == at.conn.ID && l.Subject == subject })
+	if err != nil {
+		return err
+	}
 	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, subject))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

@@ -62,14 +62,12 @@ func (x *Federation) administrator(tx store.Tx, r *http.Request, at *attempt) (s
 	if err != nil {
 		return v, err
 	}
+	if !held.Any() { // a password alone would hand the house to whom the provider names
+		return v, refuse(codeFactorNeeded, "the administrator has no second factor")
+	}
 	since := x.Now().Sub(v.Session.AuthTime)
-	strong := !held.Any() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors)
-	if since < -skew || since >= proofLife || !strong {
-		again := store.SignIn{AgentHint: v.Agent.ID, Fresh: true}
-		if held.Any() {
-			again.ACR = policy.ACRTwoFactors
-		}
-		return v, &mustSignIn{again}
+	if since < -skew || since >= proofLife || !policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors) {
+		return v, &mustSignIn{store.SignIn{AgentHint: v.Agent.ID, Fresh: true, ACR: policy.ACRTwoFactors}}
 	}
 	return v, nil
 }
@@ -149,7 +147,7 @@ func formToken(key []byte, at *attempt, rec store.Session) string {
 
 func isLinked(tx store.Tx, connection, agentID string) (bool, error) {
 	for link, err := range store.Links.List(tx, "agent", agentID) {
-		if err != nil || link.Connection == connection {
+		if err != nil || link.Connection == connection && link.Rehearsed {
 			return err == nil, err
 		}
 	}
@@ -208,10 +206,14 @@ func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at 
 
 // linkOwn links the subject to who is signed in here.
 func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent) error {
+	if err := at.stillTheirs(id); err != nil {
+		return err
+	}
 	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject))
 	switch {
 	case err == nil && link.AgentID == agent.ID:
-		return nil
+		link.Rehearsed = true
+		return store.Links.Put(tx, &link)
 	case err == nil:
 		return refuse(codeLinked, "the subject is linked to another account")
 	case !errors.Is(err, store.ErrNotFound):
@@ -224,7 +226,7 @@ func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *
 	if err != nil {
 		email = ""
 	}
-	return x.link(ctx, tx, at, id, agent, email)
+	return x.link(ctx, tx, at, id, agent, email, true)
 }
 
 func (x *Federation) noteRehearsal(ctx context.Context, tx store.Tx, at *attempt, agent *store.Agent) error {

@@ -159,7 +159,7 @@ const transient = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 // assertionIdentity is who the assertion is about.
 func (at *attempt) assertionIdentity(a *saml.Assertion) (*identity, error) {
 	at.said = map[string][]string{"NameID": {a.NameID.Value}, "NameID Format": {a.NameID.Format}, "AuthnContextClassRef": {a.AuthnContext}}
-	said := profile.Values{"NameID": {a.NameID.Value}}
+	said := profile.Values{}
 	for name, values := range a.Attributes {
 		at.said[name] = values
 		said[name] = anyOf(values)
@@ -169,7 +169,8 @@ func (at *attempt) assertionIdentity(a *saml.Assertion) (*identity, error) {
 			said[friendly] = anyOf(a.Attributes[name])
 		}
 	}
-	id := &identity{Asked: a.AuthnInstant, Request: a.InResponseTo, SecondFactor: strongContext(a.AuthnContext), Upstream: upstreamOf(a)}
+	at.said["NameID"], said["NameID"] = []string{a.NameID.Value}, []any{a.NameID.Value} // whatever an attribute calls itself
+	id := &identity{Made: a.IssueInstant, Asked: a.AuthnInstant, Request: a.InResponseTo, SecondFactor: strongContext(a.AuthnContext), Upstream: upstreamOf(a)}
 	var err error
 	if id.Profile, err = at.profile(profile.SAML, said); err != nil {
 		return nil, err

@@ -81,6 +81,9 @@ func (x *Federation) newFlow(at *attempt, mode string) *flow {
 // send asks the connection's source where to go, keeps the flow and sends the
 // browser there.
 func (x *Federation) send(w http.ResponseWriter, r *http.Request, at *attempt, hint asked) error {
+	if at.conn.JWT != nil && at.conn.JWT.LoginURL == "" {
+		return refuse(codeProviderDown, "the connection has no login_url: its tokens are for embedded widgets")
+	}
 	at.flow.Fresh = hint.fresh
 	to, err := x.source(at.conn.Kind).Start(r.Context(), at, hint)
 	if err != nil {

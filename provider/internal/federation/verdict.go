@@ -23,11 +23,17 @@ type verdict struct {
 	Expires   time.Time `json:"expires"`
 }
 
+// What a verdict is on.
+const (
+	onSignIn = "sign-in"
+	onLogout = "logout"
+)
+
 // verdictLife is a redirect's time.
 const verdictLife = time.Minute
 
 // sealVerdict makes the parameter that carries a verdict.
-func (x *Federation) sealVerdict(r *http.Request, at *attempt, v verdict) (string, error) {
+func (x *Federation) sealVerdict(r *http.Request, at *attempt, on string, v verdict) (string, error) {
 	box, err := x.Keys.Box(r.Context(), at.site.Path, keys.SecretFlow)
 	if err != nil {
 		return "", err
@@ -40,18 +46,18 @@ func (x *Federation) sealVerdict(r *http.Request, at *attempt, v verdict) (strin
 	if err != nil {
 		return "", fmt.Errorf("encode a verdict: %w", err)
 	}
-	return box.Seal(plain, verdictData(at)), nil
+	return box.Seal(plain, verdictData(at, on)), nil
 }
 
 // openVerdict opens it, and finds the flow of this browser that it is about, if there
 // is one. Anything else is the verdict on an answer that came too late.
-func (x *Federation) openVerdict(r *http.Request, at *attempt, sealed string) (verdict, error) {
+func (x *Federation) openVerdict(r *http.Request, at *attempt, on, sealed string) (verdict, error) {
 	late := verdict{Code: codeExpired, RequestID: web.RequestID(r.Context())}
 	box, err := x.Keys.Box(r.Context(), at.site.Path, keys.SecretFlow)
 	if err != nil {
 		return late, err
 	}
-	plain, ok := box.Open(sealed, verdictData(at))
+	plain, ok := box.Open(sealed, verdictData(at, on))
 	if !ok {
 		return late, nil
 	}
@@ -71,8 +77,8 @@ func (x *Federation) openVerdict(r *http.Request, at *attempt, sealed string) (v
 	return v, err
 }
 
-func verdictData(at *attempt) []byte {
-	return fmt.Appendf(nil, "federation verdict %d:%s %s", len(at.site.Path), at.site.Path, at.conn.ID)
+func verdictData(at *attempt, on string) []byte {
+	return fmt.Appendf(nil, "federation verdict on a %s %d:%s %s", on, len(at.site.Path), at.site.Path, at.conn.ID)
 }
 
 // fail answers the post of an answer: an error that is no fault is returned, and a
@@ -84,7 +90,7 @@ func (x *Federation) fail(w http.ResponseWriter, r *http.Request, at *attempt, e
 	}
 	x.trace(r, at, f)
 	x.note(r, at, f)
-	sealed, err := x.sealVerdict(r, at, verdict{Code: f.code, State: state, Request: request})
+	sealed, err := x.sealVerdict(r, at, onSignIn, verdict{Code: f.code, State: state, Request: request})
 	if err != nil {
 		return err
 	}
@@ -93,7 +99,7 @@ func (x *Federation) fail(w http.ResponseWriter, r *http.Request, at *attempt, e
 
 // failed is GET /resume with a fault.
 func (x *Federation) failed(w http.ResponseWriter, r *http.Request, at *attempt, sealed string) error {
-	v, err := x.openVerdict(r, at, sealed)
+	v, err := x.openVerdict(r, at, onSignIn, sealed)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,9 @@ func (x *SignIn) ask(tx store.Tx, r *http.Request, h *half) (err error) {
 		return err
 	}
 	h.rules = h.flow.rules(h.site, h.now)
-	h.rules.Enforced = h.site.Enforcing(h.agent.Email, h.now) != nil
+	if c := h.site.Enforcing(h.agent.Email, h.now); c != nil {
+		h.rules.Enforced = c.ID
+	}
 	h.step = Next(h.SignIn, h.agent, h.facts, h.rules, h.now)
 	return nil
 }

@@ -43,8 +43,9 @@ type Rules struct {
 	Allowlist   *policy.Allowlist
 	Pathway     policy.Pathway
 	Credentials policy.CredentialRules
-	// Enforced says that this agent signs in through a connection and no other way.
-	Enforced bool
+	// Enforced is the connection that this agent signs in through, and no other way;
+	// empty: there is none.
+	Enforced string
 }
 
 // Facts is what the store holds on the agent, besides their record.
@@ -99,7 +100,7 @@ func dueProof(at sitting) (Step, bool) {
 		!at.AuthTime.IsZero() && !at.AuthTime.After(at.now.Add(skew)) && at.now.Before(at.Expires) &&
 		(at.AgentHint == "" || at.AgentHint == at.agent.ID)
 	federated := slices.Contains(at.AMR, amrFederated)
-	void := federated && !at.facts.Linked || at.rules.Enforced && !federated || at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
+	void := federated && !at.facts.Linked || at.rules.Enforced != "" && (!federated || at.Connection != at.rules.Enforced) || at.agent.Inactive || at.AuthTime.Before(at.agent.NotBefore) ||
 		slices.Contains(at.AMR, amrPassword) && at.AuthTime.Before(at.agent.PasswordChanged)
 	return Step{Name: StepPassword}, !proven || void
 }

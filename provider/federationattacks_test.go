@@ -1,0 +1,227 @@
+package provider_test
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml/samltest"
+	"github.com/chatelaine-id/chatelaine/store"
+	"github.com/chatelaine-id/chatelaine/store/storetest"
+)
+
+// byPortal goes through the login page with what it says.
+func (h *running) byPortal(says map[string]any) page {
+	h.t.Helper()
+	b := newBrowser(h.t, "")
+	return b.post(h.toPortal(b, oauth2.GenerateVerifier(), "return_to"), url.Values{"jwt": {h.portalToken(says)}})
+}
+
+func TestAnEnforcedConnectionIsTheOnlyWayIn(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	h.connect(h.portal())
+	if p := h.byPortal(nil); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	h.connect(corp(h.idp, func(c *store.Connection) { c.Enforce, c.Rehearsed = true, time.Now().Add(time.Minute) }))
+	if p := h.byPortal(nil); h.in(p) {
+		t.Error("in by a connection that is not the one that is enforced")
+	}
+	if p := h.through(rajThere); !h.in(p) {
+		t.Errorf("the one that is enforced: %d %s", p.status, p.body)
+	}
+}
+
+func TestAnAddressThatIsThePersonIsProvenEachTime(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.connect(h.portal())
+	verified := map[string]any{"sub": nil, "email_verified": true}
+	if p := h.byPortal(verified); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	h.refusedWith(h.byPortal(map[string]any{"sub": nil, "email_verified": false}), "email_not_proven")
+	h.write(func(tx store.Tx) error {
+		s, err := store.GetSettings(tx)
+		s.Domains = nil
+		if err != nil {
+			return err
+		}
+		return store.AllSettings.Put(tx, &s)
+	})
+	h.refusedWith(h.byPortal(verified), "email_not_proven")
+}
+
+func TestALinkThatAnAddressMadeIsNoAdministrators(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	if p := h.through(rajThere); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"administrators"}}, "")
+	h.refusedWith(h.through(rajThere), "not_linked_administrator")
+}
+
+func TestWhatWaitsIsVoidOnceTheSessionsWereEnded(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	if p := h.through(rajThere); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	b := newBrowser(t, "")
+	form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
+	b.stop = h.issuer + "/federation/corp/resume"
+	waits := b.post(h.issuer+"/federation/corp/acs", form)
+	h.control("agents/end-sessions", map[string]any{"email": "raj@acme.example"}, "")
+	b.stop = deskCallback
+	if p := b.get(waits.away.String()); h.in(p) {
+		t.Error("signed in by a word from before")
+	}
+	if p := h.through(rajThere); !h.in(p) {
+		t.Errorf("a new one: %d %s", p.status, p.body)
+	}
+}
+
+func TestTheFlowOfASignOutSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.connect(h.portal(func(c *store.Connection) { c.Create = true }))
+	b, verifier := newBrowser(t, ""), oauth2.GenerateVerifier()
+	got := h.arrives(b.post(h.toPortal(b, verifier, "return_to"), url.Values{"jwt": {h.portalToken(nil)}}), verifier)
+	b.stop = "http://127.0.0.1:999"
+	p := b.get(h.issuer + "/oauth/logout?" + url.Values{"id_token_hint": {got.ID}, "post_logout_redirect_uri": {"http://127.0.0.1:9999/"}, "state": {"z"}}.Encode())
+	to, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := url.Parse(to.Query().Get("return_to"))
+	if err != nil || back.Query().Get("state") == "" {
+		t.Fatalf("no state in %s: %v", to, err)
+	}
+	b.stop = ""
+	p = b.post(h.issuer+"/federation/portal/jwt?"+back.RawQuery, url.Values{"jwt": {h.portalToken(map[string]any{"sub": "mal", "email": "mal@acme.example"})}})
+	h.refusedWith(p, "answer_expired")
+}
+
+func TestLinksOfBeforeAnAddressWasProvenAreGone(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	h.connect(h.portal(func(c *store.Connection) { c.Domains = nil }))
+	h.write(func(tx store.Tx) error {
+		raj, err := store.Agents.Find(tx, "email", "raj@acme.example")
+		if err != nil {
+			return err
+		}
+		raj.EmailVerified = false
+		if err := store.Agents.Put(tx, &raj); err != nil {
+			return err
+		}
+		return store.Links.Put(tx, &store.Link{Connection: "portal", Subject: "sub:mal", AgentID: raj.ID, Created: time.Now()})
+	})
+	if p := h.through(rajThere); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	if p := h.byPortal(map[string]any{"sub": "mal", "email": "mal@evil.example"}); h.in(p) {
+		t.Error("a link that was planted signs in as Raj")
+	}
+}
+
+func TestAHalfDoneSignInEndsWithTheProvidersSession(t *testing.T) {
+	storetest.OnBothEngines(t, testAHalfDoneSignInEndsWithTheProvidersSession)
+}
+
+func testAHalfDoneSignInEndsWithTheProvidersSession(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	for index, ends := range map[string]bool{"s1": true, "": true, "s2": false} {
+		b := newBrowser(t, "")
+		form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere, func(a *samltest.Answer) { a.SessionIndex = "s1" })
+		b.stop = h.issuer + "/sign-in/"
+		half := b.post(h.issuer+"/federation/corp/acs", form)
+		if half.away == nil {
+			t.Fatalf("%d %s", half.status, half.body)
+		}
+		over := saml.NameID{Value: "raj-7", Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"}
+		indexes := slices.DeleteFunc([]string{index}, func(s string) bool { return s == "" })
+		m, err := saml.NewLogoutRequest(saml.SP{EntityID: h.idp.EntityID}, h.issuer+"/federation/corp/slo", over, indexes, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := m.Redirect("", &saml.Signer{Key: h.idp.Key, Certificate: h.idp.Certificate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := newBrowser(t, h.idp.SLO).get(to); p.away == nil {
+			t.Fatalf("the logout is not answered: %d %s", p.status, p.body)
+		}
+		b.stop = deskCallback
+		if p := b.get(half.away.String()); h.in(p) == ends {
+			t.Errorf("a logout of %q: signed in %v", index, h.in(p))
+		}
+	}
+}
+
+func TestThePageBeforeAProvidersOwnSignInNamesTheAccount(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt, func(c *store.Connection) { c.IdPInitiated = true })
+	if p := h.through(rajThere); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	unasked := func(a *samltest.Answer) { a.InResponseTo = "" }
+	p := h.back(newBrowser(t, ""), h.answer(asked{}, person{"raj-7", "victim@acme.example", "Victim", nil}, unasked))
+	if !strings.Contains(p.body, "raj@acme.example") || strings.Contains(p.body, "victim@acme.example") {
+		t.Errorf("the page: %d %s", p.status, p.body)
+	}
+}
+
+func TestATokenForAnEmbeddedWidgetIsNoSignIn(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.widgets()
+	p := newBrowser(t, widgetOrigin).get(h.widgetStart("shop", oauth2.GenerateVerifier()))
+	if p.away == nil || !strings.Contains(p.away.Fragment, "chatelaine_error=provider_unavailable") {
+		t.Errorf("begun at a connection without a login page: %d, away to %v", p.status, p.away)
+	}
+}
+
+func TestStrangersDoNotQueueForMetadataThatHangs(t *testing.T) {
+	t.Parallel()
+	hangs, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hangs.Close() })
+	go func() {
+		for {
+			c, err := hangs.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	h := start(t, storetest.Bolt, "")
+	h.connect(corp(nil, func(c *store.Connection) { c.SAML.MetadataURL = "http://" + hangs.Addr().String() + "/m" }))
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			resp, err := http.PostForm(h.issuer+"/federation/corp/acs", url.Values{"SAMLResponse": {"PGEvPg=="}})
+			if err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 9*time.Second {
+		t.Errorf("eight were answered after %s: one fetch may take 5 s", took)
+	}
+}
