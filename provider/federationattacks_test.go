@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -67,7 +68,10 @@ func TestALinkThatAnAddressMadeIsNoAdministrators(t *testing.T) {
 	if p := h.through(rajThere); !h.in(p) {
 		t.Fatalf("%d %s", p.status, p.body)
 	}
-	h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"administrators"}}, "")
+	out := h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"administrators"}}, "")
+	if said := fmt.Sprint(out["warnings"]); !strings.Contains(said, "rehearse corp") {
+		t.Errorf("the operator is not told: %s", said)
+	}
 	h.refusedWith(h.through(rajThere), "not_linked_administrator")
 }
 

@@ -51,6 +51,7 @@ type current struct {
 	agents      map[string]store.Agent // by e-mail: those the file names, or all when pruning
 	admins      map[string]bool        // ids of the active administrators
 	connections map[string]store.Connection
+	linked      [][2]string       // e-mails and connections of those who become administrators, linked by an address
 	fetched     map[string]string // entity IDs by connection, of metadata at a URL
 	bans        map[string]store.Ban
 }
@@ -97,7 +98,30 @@ func loadCurrent(tx store.Tx, f *fileSite, prune bool) (*current, error) {
 			c.admins[a.ID] = true
 		}
 	}
-	return c, c.loadAgents(tx, f, prune)
+	if err := c.loadAgents(tx, f, prune); err != nil {
+		return nil, err
+	}
+	return c, c.loadLinks(tx, f)
+}
+
+// loadLinks finds whom the file makes administrators, and who are linked to a
+// connection by no more than an address.
+func (c *current) loadLinks(tx store.Tx, f *fileSite) error {
+	for _, named := range f.Agents {
+		a, ok := c.agents[named.Email]
+		if !ok || !slices.Contains(named.Roles, policy.Administrators) || slices.Contains(a.Roles, policy.Administrators) {
+			continue
+		}
+		for link, err := range store.Links.List(tx, "agent", a.ID) {
+			if err != nil {
+				return err
+			}
+			if !link.Rehearsed {
+				c.linked = append(c.linked, [2]string{a.Email, link.Connection})
+			}
+		}
+	}
+	return nil
 }
 
 func (c *current) loadAgents(tx store.Tx, f *fileSite, prune bool) error {

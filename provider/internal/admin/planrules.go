@@ -34,6 +34,9 @@ func (p planner) checkAgents(out *plan) {
 			}
 		}
 	}
+	for _, l := range p.have.linked {
+		*p.warnings = append(*p.warnings, "agent "+l[0]+" is linked to connection "+l[1]+" by an address, which is not enough for an administrator: they sign in there again once they have rehearsed it (chatelaine connection rehearse "+l[1]+"), under break-glass if it is enforced")
+	}
 	switch {
 	case admins == 0 && len(p.have.admins) > 0:
 		p.faults.add(p.file.At, "this would leave the site without an active administrator")
