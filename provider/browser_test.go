@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"cmp"
 	"html"
 	"io"
 	"net/http"
@@ -16,7 +17,9 @@ import (
 type browser struct {
 	t      testing.TB
 	client *http.Client
-	stop   string // a redirect to a URL that begins so is not followed
+	// referer is the page that leads to a visitor's sign-in; empty: the widget's.
+	referer string
+	stop    string // a redirect to a URL that begins so is not followed
 }
 
 func newBrowser(t testing.TB, stop string) *browser {
@@ -49,6 +52,9 @@ func (b *browser) get(target string) page {
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, target, nil)
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	if req.URL.Query().Get("visitor") == "redirect" {
+		req.Header.Set("Referer", cmp.Or(b.referer, widgetOrigin+"/cart"))
 	}
 	req.Header.Set("Accept", "text/html") // mod_auth_openidc starts a sign-in only for what looks like a browser
 	resp, err := b.client.Do(req)

@@ -229,3 +229,19 @@ func TestStrangersDoNotQueueForMetadataThatHangs(t *testing.T) {
 		t.Errorf("eight were answered after %s: one fetch may take 5 s", took)
 	}
 }
+
+func TestOnlyItsOwnPageBeginsAVisitorsRedirect(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt, forVisitors)
+	h.widgets()
+	for referer, want := range map[string]bool{
+		widgetOrigin + "/cart": true, widgetOrigin: true, "https://evil.example/": false, widgetOrigin + ".evil.example/": false, "about:blank": false, " ": false,
+	} {
+		b := newBrowser(t, h.idp.SSO)
+		b.referer = referer
+		p := b.get(h.widgetStart("corp", oauth2.GenerateVerifier()))
+		if begun := p.away != nil; begun != want {
+			t.Errorf("from %q: begun %v, %d %s", referer, begun, p.status, between(p.body, "<h1>", "</h1>"))
+		}
+	}
+}

@@ -53,6 +53,9 @@ func (s *aShop) signIn(t *testing.T, renderer *Renderer, w http.ResponseWriter, 
 	s.mu.Unlock()
 	frame, mode, origin := testFrame("en", r.URL.Path), q.Get("visitor"), q.Get("origin")
 	if mode == ModeRedirect {
+		if got := r.Referer(); got != s.shop+"/" {
+			t.Errorf("it says that it comes from %q", got)
+		}
 		fragment := url.Values{"chatelaine_code": {"c0de"}, "chatelaine_state": {q.Get("state")}}
 		if fail != "" {
 			fragment = url.Values{"chatelaine_error": {fail}, "chatelaine_state": {q.Get("state")}}
@@ -100,6 +103,7 @@ func (s *aShop) token(w http.ResponseWriter, r *http.Request) {
 // page is the shop's, with a policy that lets it load and frame the issuer only.
 func (s *aShop) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+s.issuer+"; connect-src "+s.issuer+"; frame-src "+s.issuer)
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	switch r.URL.Path {
 	case "/widget.js":

@@ -59,7 +59,7 @@ func TestOrdersAreShownToThoseWhomSomebodyVouchesFor(t *testing.T) {
 		"anonymous": {verifytest.Claims{"subject_type": "visitor", "assurance": "anonymous"}, http.StatusUnauthorized},
 		"signed":    {verifytest.Claims{"subject_type": "visitor", "assurance": "signed"}, http.StatusOK},
 		"federated": {verifytest.Claims{"subject_type": "visitor", "assurance": "federated"}, http.StatusOK},
-		"an agent":  {nil, http.StatusUnauthorized},
+		"an agent":  {nil, http.StatusForbidden}, // no sign-in makes one a visitor
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/chat/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+issuer.Token(one.claims))

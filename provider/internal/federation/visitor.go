@@ -47,7 +47,11 @@ func (x *Federation) startVisitor(w http.ResponseWriter, r *http.Request, at *at
 	asks := visitorFlow{
 		Mode: query.Get("visitor"), Origin: query.Get("origin"), Challenge: query.Get("code_challenge"), State: query.Get("state"), ReturnTo: query.Get("return_to"),
 	}
-	if err := at.mayAsk(asks, query.Get("code_challenge_method")); err != nil {
+	err := at.mayAsk(asks, query.Get("code_challenge_method"))
+	if err == nil {
+		err = at.comesFrom(asks, r.Referer())
+	}
+	if err != nil {
 		return x.end(w, r, at, err)
 	}
 	at.flow = x.newFlow(at, modeVisitor)
@@ -77,6 +81,18 @@ func (at *attempt) mayAsk(asks visitorFlow, method string) error {
 		return web.Public(web.ErrBadRequest, "return_to must be an address of the origin, without a fragment")
 	case asks.Mode != displayRedirect && asks.ReturnTo != "":
 		return web.Public(web.ErrBadRequest, "return_to is for visitor=redirect")
+	}
+	return nil
+}
+
+// comesFrom holds a redirect to the page that it says it is from. What comes back goes
+// to an address of the origin, which may pass it on to anybody who could name that
+// address: a page elsewhere must not be able to begin it. The pop-up and the frame hand
+// over to their own page alone.
+func (at *attempt) comesFrom(asks visitorFlow, referer string) error {
+	if got := web.Origin(referer); asks.Mode == displayRedirect && got != asks.Origin {
+		at.check("referer", false, asks.Origin, got)
+		return refuse(codeOrigin, "visitor=redirect begins at a page of the origin, whose browser says so in Referer")
 	}
 	return nil
 }

@@ -25,7 +25,9 @@ class World {
       return { ok: status < 400, status, headers: new Headers(headers), json: async () => json };
     };
     globalThis.window = globalThis.self = new Page();
-    globalThis.location = { href: "https://shop.example/basket?x=1", hash: "", pathname: "/basket", search: "?x=1", assign: (url) => { this.went = url; } };
+    globalThis.location = { href: "https://shop.example/basket?x=1", hash: "", pathname: "/basket", search: "?x=1" };
+    const follow = (link) => { this.went = link.referrerPolicy === "origin" ? link.href : ""; };
+    globalThis.document = { body: { append() {} }, addEventListener() {}, createElement: () => ({ click() { follow(this); }, remove() {} }) };
     self.origin = "https://shop.example";
     globalThis.sessionStorage = this.session;
     globalThis.history = { state: { mine: 1 }, replaceState: (state, _, url) => { this.replaced = { state, url }; } };
