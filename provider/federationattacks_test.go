@@ -244,4 +244,25 @@ func TestOnlyItsOwnPageBeginsAVisitorsRedirect(t *testing.T) {
 			t.Errorf("from %q: begun %v, %d %s", referer, begun, p.status, between(p.body, "<h1>", "</h1>"))
 		}
 	}
+	// Nor does another page reach the page where a visitor chooses, and who chose there goes on.
+	h.connect(h.portal(func(c *store.Connection) { c.For, c.Domains = store.ForVisitors, nil }))
+	choose := strings.Replace(h.widgetStart("corp", oauth2.GenerateVerifier()), "/corp/start", "/start", 1)
+	b := newBrowser(t, h.idp.SSO)
+	b.referer = "https://evil.example/"
+	if p := b.get(choose); p.status != http.StatusForbidden {
+		t.Errorf("from elsewhere: %d %s", p.status, p.body)
+	}
+	b.referer = ""
+	p := b.get(choose)
+	if got := p.header.Get("Referrer-Policy"); p.status != http.StatusOK || got != "same-origin" {
+		t.Fatalf("%d, Referrer-Policy %s: %s", p.status, got, p.body)
+	}
+	b.referer = choose
+	if p = b.link(p, "connection-corp"); p.away == nil {
+		t.Errorf("who has chosen does not go on: %d %s", p.status, p.body)
+	}
+	b.referer = h.issuer + "/federation/corp/metadata?/federation/start"
+	if p := b.get(h.widgetStart("corp", oauth2.GenerateVerifier())); p.away != nil {
+		t.Error("begun from another page of ours")
+	}
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/chatelaine-id/chatelaine/templates"
 )
 
+// choosePath is choose's.
+const choosePath = "/federation/start"
+
 // choose is GET /federation/start: a widget that names no connection leads its
 // visitor to the only one, or to a page with those there are. What it asks is judged
 // by /start of the connection.
@@ -30,6 +33,11 @@ func (x *Federation) choose(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := templates.VisitorChoosePage{Frame: x.Web.Frame(r)}
 	query := r.URL.Query()
+	asks := visitorFlow{Mode: query.Get("visitor"), Origin: query.Get("origin")}
+	if err := (&attempt{site: s}).comesFrom(asks, r.Referer(), ""); err != nil {
+		return web.ErrCrossOrigin
+	}
+	w.Header().Set("Referrer-Policy", "same-origin") // so that /start knows where its visitor has chosen
 	if origin := query.Get("origin"); slices.Contains(s.Settings.Visitors.Origins, origin) {
 		page.Frame.Window = templates.Window{Mode: query.Get("visitor"), Origin: origin}
 	}

@@ -49,7 +49,7 @@ func (x *Federation) startVisitor(w http.ResponseWriter, r *http.Request, at *at
 	}
 	err := at.mayAsk(asks, query.Get("code_challenge_method"))
 	if err == nil {
-		err = at.comesFrom(asks, r.Referer())
+		err = at.comesFrom(asks, r.Referer(), at.site.URL(choosePath))
 	}
 	if err != nil {
 		return x.end(w, r, at, err)
@@ -88,13 +88,15 @@ func (at *attempt) mayAsk(asks visitorFlow, method string) error {
 // comesFrom holds a redirect to the page that it says it is from. What comes back goes
 // to an address of the origin, which may pass it on to anybody who could name that
 // address: a page elsewhere must not be able to begin it. The pop-up and the frame hand
-// over to their own page alone.
-func (at *attempt) comesFrom(asks visitorFlow, referer string) error {
-	if got := web.Origin(referer); asks.Mode == displayRedirect && got != asks.Origin {
-		at.check("referer", false, asks.Origin, got)
-		return refuse(codeOrigin, "visitor=redirect begins at a page of the origin, whose browser says so in Referer")
+// over to their own page alone. choose is our page with all logins, which has held it
+// to the same; empty: it is that page that asks.
+func (at *attempt) comesFrom(asks visitorFlow, referer, choose string) error {
+	page, _, _ := strings.Cut(referer, "?")
+	if asks.Mode != displayRedirect || web.Origin(referer) == asks.Origin || choose != "" && page == choose {
+		return nil
 	}
-	return nil
+	at.check("referer", false, asks.Origin, web.Origin(referer))
+	return refuse(codeOrigin, "visitor=redirect begins at a page of the origin, whose browser says so in Referer")
 }
 
 func isChallenge(s string) bool {
