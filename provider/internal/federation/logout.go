@@ -180,36 +180,37 @@ func (x *Federation) logoutAnswer(w http.ResponseWriter, r *http.Request, at *at
 	if f == nil || f.Mode != modeLogout || !f.begunAt(at.conn) {
 		return web.SeeOther(w, r, at.site.Base()+"/")
 	}
-	idp, err := x.idp(r.Context(), at)
+	_, done, err := x.judgeLogoutAnswer(r, at, in, saml.LogoutExpect{InResponseTo: f.Request})
 	if err != nil {
 		return x.end(w, r, at, err)
 	}
-	answer, checks, err := saml.VerifyLogoutResponse(in, saml.LogoutExpect{
-		IdP: idp, Destination: at.url("/slo"), InResponseTo: f.Request, Unsigned: true, Now: x.Now(), Skew: at.skew(),
-	})
+	return x.back(w, r, at, in.RelayState, done)
+}
+
+// judgeLogoutAnswer says which request it answers, and whether somebody is signed out
+// there. Without a signature it may be, since it ends nothing that has not ended.
+func (x *Federation) judgeLogoutAnswer(r *http.Request, at *attempt, in saml.Incoming, expect saml.LogoutExpect) (request string, done bool, err error) {
+	if expect.IdP, err = x.idp(r.Context(), at); err != nil {
+		return "", false, err
+	}
+	expect.Destination, expect.Unsigned, expect.Now, expect.Skew = at.url("/slo"), true, x.Now(), at.skew()
+	answer, checks, err := saml.VerifyLogoutResponse(in, expect)
 	if err = at.refused(checks, err); err != nil && faultOf(err) == nil {
-		return err
+		return "", false, err
 	}
 	x.trace(r, at, faultOf(err))
-	return x.back(w, r, at, in.RelayState, err == nil && answer.Done)
+	return answer.InResponseTo, err == nil && answer.Done, nil
 }
 
 // postedLogoutAnswer judges one that came without our cookies; which request it
 // answers is judged when the browser comes again by GET.
 func (x *Federation) postedLogoutAnswer(w http.ResponseWriter, r *http.Request, at *attempt, in saml.Incoming) error {
-	idp, err := x.idp(r.Context(), at)
+	request, done, err := x.judgeLogoutAnswer(r, at, in, saml.LogoutExpect{Later: true})
 	if err != nil {
 		return x.end(w, r, at, err)
 	}
-	answer, checks, err := saml.VerifyLogoutResponse(in, saml.LogoutExpect{
-		IdP: idp, Destination: at.url("/slo"), Later: true, Unsigned: true, Now: x.Now(), Skew: at.skew(),
-	})
-	if err = at.refused(checks, err); err != nil && faultOf(err) == nil {
-		return err
-	}
-	x.trace(r, at, faultOf(err))
-	v := verdict{State: in.RelayState, Request: answer.InResponseTo}
-	if err != nil || !answer.Done {
+	v := verdict{State: in.RelayState, Request: request}
+	if !done {
 		v.Code = codeProviderNo
 	}
 	sealed, err := x.sealVerdict(r, at, onLogout, v)
