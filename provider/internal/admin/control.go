@@ -114,11 +114,19 @@ type operation func(ctx context.Context, in []byte, c *call) (any, error)
 func takes[In any](fn func(context.Context, In, *call) (any, error)) operation {
 	return func(ctx context.Context, raw []byte, c *call) (any, error) {
 		var in In
-		if err := strictJSON(raw, &in); err != nil {
-			return nil, usage("%v", err)
+		if err := readInput(raw, &in); err != nil {
+			return nil, err
 		}
 		return fn(ctx, in, c)
 	}
+}
+
+// readInput is once in the program for all operations.
+func readInput(raw []byte, in any) error {
+	if err := strictJSON(raw, in); err != nil {
+		return usage("%v", err)
+	}
+	return nil
 }
 
 // Control answers the operations. It must be reachable for the operator only.

@@ -130,21 +130,29 @@ func listText(list []any) string {
 	return "[" + strings.Join(parts, " ") + "]"
 }
 
-func editChanges[T any](kind string, edits []edit[T], key func(*T) string) []Change {
-	var out []Change
+func editChanges[T any](kind string, edits []edit[T], key func(*T) string) (out []Change) {
 	for _, e := range edits {
 		switch {
 		case e.before == nil:
-			out = append(out, Change{"+", kind, key(e.after), changedFields(nil, e.after)})
+			out = appendChange(out, "+", kind, key(e.after), nil, e.after)
 		case e.after == nil:
-			out = append(out, Change{"-", kind, key(e.before), nil})
+			out = appendChange(out, "-", kind, key(e.before), nil, nil)
 		default:
-			if fields := changedFields(e.before, e.after); len(fields) > 0 {
-				out = append(out, Change{"~", kind, key(e.after), fields})
-			}
+			out = appendChange(out, "~", kind, key(e.after), e.before, e.after)
 		}
 	}
 	return out
+}
+
+// appendChange is once in the program for all kinds.
+func appendChange(out []Change, op, kind, key string, before, after any) []Change {
+	c := Change{Op: op, Kind: kind, Key: key}
+	if after != nil {
+		if c.Fields = changedFields(before, after); op == "~" && len(c.Fields) == 0 {
+			return out
+		}
+	}
+	return append(out, c)
 }
 
 // settingsChanges shows resources as records of their own.

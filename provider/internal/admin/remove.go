@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -84,8 +85,13 @@ func forgetMails(tx store.Tx, agent *store.Agent) error {
 
 // deleteBy deletes up to limit of the records that a lookup finds; 0: all.
 func deleteBy[T any](tx store.Tx, table *store.Table[T], lookup, value string, limit int) error {
+	return deleteKeys(tx, table.Keys(tx, lookup, value), limit, table.Delete)
+}
+
+// deleteKeys is once in the program for all tables; limit zero is none.
+func deleteKeys(tx store.Tx, keys iter.Seq2[string, error], limit int, remove func(store.Tx, string) error) error {
 	var found []string
-	for key, err := range table.Keys(tx, lookup, value) {
+	for key, err := range keys {
 		if err != nil {
 			return err
 		}
@@ -94,7 +100,7 @@ func deleteBy[T any](tx store.Tx, table *store.Table[T], lookup, value string, l
 		}
 	}
 	for _, key := range found {
-		if err := table.Delete(tx, key); err != nil {
+		if err := remove(tx, key); err != nil {
 			return err
 		}
 	}
