@@ -116,3 +116,24 @@ func TestAVisitorSignsInByPostInAPopUp(t *testing.T) {
 		t.Errorf("the token says %+v", got)
 	}
 }
+
+func TestAVisitorSignsInByARedirectOfTheWholeTab(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	besideSamlify(t, h, "post", "localhost", forVisitors)
+	shop := h.openShop(t)
+	stranger := shop.says("anonymous", "")
+	err := chromedp.Do(shop.tab, chromedp.Click("#redirect"), chromedp.WaitVisible("input[name=way]"), chromedp.SendKeys("input[name=username]", "raj"),
+		chromedp.SendKeys("input[name=way]", "encrypted assertion in a signed message"), chromedp.Click("#on"), chromedp.WaitReady("input[name=SAMLResponse]"), chromedp.Click("#on"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := shop.says("federated", "")
+	token, err := h.backend().Token(t.Context(), known.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := token.Visitor(); got.Name != "Raj Patel" || got.Was != stranger.VisitorID {
+		t.Errorf("the token says %+v", got)
+	}
+}

@@ -182,12 +182,13 @@ func TestASignOutByWayOfSimpleSAMLphpReachesTheVisitorsConnection(t *testing.T) 
 }
 
 // shopPage is a page of the customer's with a widget. The test reads what it says.
-const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><p id="said"></p><script type="module">
+const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><button id="redirect">Sign in here</button><p id="said"></p><script type="module">
 import { Chatelaine } from "%[1]s/static/visitor.js";
 const say = async (chat, problem) => { document.getElementById("said").textContent = JSON.stringify({ visitor_id: chat.visitorId, assurance: chat.assurance, access_token: await chat.token(), error: problem }); };
 const chat = await Chatelaine.start({ issuer: "%[1]s" });
-await say(chat, "");
+await say(chat, chat.signInError ? chat.signInError.code : "");
 document.getElementById("sign-in").onclick = () => chat.signIn({ connection: "corp" }).then(() => say(chat, ""), (err) => say(chat, err.code));
+document.getElementById("redirect").onclick = () => chat.signIn({ connection: "corp", mode: "redirect" });
 </script>`
 
 // inShop is the shop's page in a browser.
