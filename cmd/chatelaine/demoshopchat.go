@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -30,13 +29,13 @@ func (c *shopChat) routes(mux *http.ServeMux) {
 func (c *shopChat) stream(w http.ResponseWriter, r *http.Request) {
 	token, _ := verify.FromContext(r.Context())
 	ended := c.client.Watch(r.Context(), token)
-	t := c.talkOf(r, token)
+	t := c.talks.of(token)
 	said, lines, leave := c.talks.listen(t)
 	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	who, _ := token.Visitor()
-	hello := map[string]any{"talk": t.id, "visitor": token.Subject, "assurance": token.Assurance, "name": who.Name, "email": who.Email, "lines": said}
+	hello := map[string]any{"visitor": token.Subject, "assurance": token.Assurance, "name": who.Name, "email": who.Email, "lines": said}
 	if err := writeEvent(w, "hello", hello); err != nil {
 		return
 	}
@@ -55,39 +54,16 @@ func (c *shopChat) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// talkOf is the visitor's conversation. What they said before they were known goes on:
-// the page names that conversation, and its token has ended because the anonymous
-// visitor turned out to be somebody.
-func (c *shopChat) talkOf(r *http.Request, token *verify.Token) *talk {
-	raw, _ := verify.Bearer(r)
-	before := r.URL.Query().Get("talk")
-	for begin := time.Now(); token.Assurance != "anonymous" && time.Since(begin) < 2*time.Second; time.Sleep(50 * time.Millisecond) {
-		old := c.talks.anonymous(before, token.Subject)
-		if old == "" {
-			break
-		}
-		_, err := c.client.Token(r.Context(), old)
-		if errors.Is(err, verify.ErrRevoked) {
-			return c.talks.handOver(before, token, raw)
-		}
-		if err != nil { // it says nothing of an upgrade any more
-			break
-		}
-	}
-	return c.talks.of(token, raw)
-}
-
 const maxSaid = 500 // characters
 
 func (c *shopChat) say(w http.ResponseWriter, r *http.Request) {
 	token, _ := verify.FromContext(r.Context())
-	raw, _ := verify.Bearer(r)
 	text := strings.TrimSpace(r.PostFormValue("text"))
 	if text == "" || len([]rune(text)) > maxSaid {
 		http.Error(w, "between 1 and 500 characters, please", http.StatusBadRequest)
 		return
 	}
-	t := c.talks.of(token, raw)
+	t := c.talks.of(token)
 	c.talks.add(t, talkLine{From: "visitor", Text: text})
 	c.talks.add(t, talkLine{From: "shop", Text: greeting(token)})
 	w.WriteHeader(http.StatusNoContent)

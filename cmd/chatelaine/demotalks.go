@@ -12,15 +12,13 @@ import (
 // talks are the conversations with the shop's visitors, in memory.
 type talks struct {
 	mu  sync.Mutex
-	all map[string]*talk // by id
+	all map[string]*talk // by visitor
 }
 
 type talk struct {
-	id        string // nobody guesses it
 	visitor   string
 	name      string
 	assurance string
-	token     string // the last
 	said      []talkLine
 	seen      time.Time
 	ears      map[chan talkLine]bool
@@ -37,55 +35,27 @@ const (
 	earLines = 16
 )
 
-// of is the conversation of the token's visitor, a new one if there is none.
-func (x *talks) of(token *verify.Token, raw string) *talk {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, t := range x.all {
-		if t.visitor == token.Subject {
-			t.is(token, raw)
-			return t
-		}
-	}
-	if len(x.all) >= maxTalks {
-		oldest := slices.MinFunc(slices.Collect(maps.Values(x.all)), func(a, b *talk) int { return a.seen.Compare(b.seen) })
-		delete(x.all, oldest.id)
-	}
-	t := &talk{id: randomText(18), ears: map[chan talkLine]bool{}}
-	t.is(token, raw)
-	x.all[t.id] = t
-	return t
-}
-
-func (t *talk) is(token *verify.Token, raw string) {
+// of is the conversation of the token's visitor, a new one if there is none. What they
+// said before they were known goes on in it: the token says who they were.
+func (x *talks) of(token *verify.Token) *talk {
 	who, _ := token.Visitor()
-	t.visitor, t.name, t.assurance, t.token, t.seen = token.Subject, who.Name, token.Assurance, raw, time.Now()
-}
-
-// anonymous is the last token of an anonymous visitor's conversation; empty if it is
-// none, or the visitor's own.
-func (x *talks) anonymous(id, visitor string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	t := x.all[id]
-	if t == nil || t.assurance != "anonymous" || t.visitor == visitor {
-		return ""
+	own := x.all[token.Subject]
+	if own == nil {
+		own = &talk{visitor: token.Subject, ears: map[chan talkLine]bool{}}
+		if len(x.all) >= maxTalks {
+			oldest := slices.MinFunc(slices.Collect(maps.Values(x.all)), func(a, b *talk) int { return a.seen.Compare(b.seen) })
+			delete(x.all, oldest.visitor)
+		}
+		x.all[own.visitor] = own
 	}
-	return t.token
-}
-
-// handOver makes the conversation the known visitor's, after what they said before.
-func (x *talks) handOver(id string, token *verify.Token, raw string) *talk {
-	own := x.of(token, raw)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	t := x.all[id]
-	if t == nil || t.assurance != "anonymous" {
-		return own
+	own.name, own.assurance, own.seen = who.Name, token.Assurance, time.Now()
+	if before := x.all[who.Was]; before != nil && before != own {
+		own.said = append(own.said, before.said...)
+		own.said = own.said[max(0, len(own.said)-maxLines):]
+		delete(x.all, who.Was)
 	}
-	own.said = append(own.said, t.said...)
-	own.said = own.said[max(0, len(own.said)-maxLines):]
-	delete(x.all, id)
 	return own
 }
 

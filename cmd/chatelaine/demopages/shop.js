@@ -3,7 +3,6 @@ const byId = (id) => document.getElementById(id);
 const bubble = byId("bubble");
 const issuer = bubble.dataset.issuer;
 const { Chatelaine } = await import(issuer + "/static/visitor.js");
-const TALK = "sample-talk"; // the conversation goes on when the visitor becomes known
 
 let chat;
 let stream; // ends the open one
@@ -31,7 +30,6 @@ function problem(text) {
 const words = { anonymous: "an anonymous visitor", signed: "signed by the shop", federated: "signed in with Acme Club" };
 
 function hello(said) {
-  sessionStorage.setItem(TALK, said.talk);
   byId("who").textContent = "The backend talks to " + (said.name ? `${said.name} (${said.email}), ${words[said.assurance]}` : words[said.assurance]);
   byId("who").dataset.assurance = said.assurance;
   byId("who").dataset.visitor = said.visitor;
@@ -46,9 +44,7 @@ async function listen(token) {
   stream?.abort();
   const mine = stream = new AbortController();
   try {
-    const answer = await fetch("/chat/stream?" + new URLSearchParams({ talk: sessionStorage.getItem(TALK) || "" }), {
-      headers: { Authorization: "Bearer " + token }, signal: mine.signal,
-    });
+    const answer = await fetch("/chat/stream", { headers: { Authorization: "Bearer " + token }, signal: mine.signal });
     if (!answer.ok) throw new Error("the stream was refused: " + answer.status);
     let rest = "";
     for await (const piece of pieces(answer.body.pipeThrough(new TextDecoderStream()).getReader())) {
