@@ -92,21 +92,15 @@ func TestAVisitorSignsInByPostInAPopUp(t *testing.T) {
 	idp := besideSamlify(t, h, "post", "localhost", forVisitors)
 	shop, backend := h.openShop(t), h.backend()
 	stranger := shop.says("anonymous", "")
-	through := func(way string) []step {
-		return []step{
-			chromedp.WaitVisible("input[name=way]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=way]", way), chromedp.Click("#on"),
-			chromedp.WaitReady("input[name=SAMLResponse]"), chromedp.Click("#on"),
-		}
-	}
 	// One that does not hold is told to the widget, and the visitor is who they were.
-	shop.signIn(append(through("CBC in a message that nobody signed"), chromedp.WaitVisible("main"))...)
+	shop.signIn(append(atSamlify("CBC in a message that nobody signed"), chromedp.WaitVisible("main"))...)
 	if same := shop.says("anonymous", "token_invalid"); same.VisitorID != stranger.VisitorID {
 		t.Errorf("another stranger: %+v", same)
 	}
 	if err := chromedp.Do(shop.tab, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("void fetch(%q, { mode: 'no-cors' })", idp.base+"/forget"))); err != nil {
 		t.Fatal(err)
 	}
-	shop.signIn(through("encrypted assertion in a signed message")...)
+	shop.signIn(atSamlify("encrypted assertion in a signed message")...)
 	known := shop.says("federated", "")
 	token, err := backend.Token(t.Context(), known.Token)
 	if err != nil || token.Subject != known.VisitorID || known.VisitorID == stranger.VisitorID {
@@ -117,15 +111,21 @@ func TestAVisitorSignsInByPostInAPopUp(t *testing.T) {
 	}
 }
 
+// atSamlify is what somebody does at its pages.
+func atSamlify(way string) []step {
+	return []step{
+		chromedp.WaitVisible("input[name=way]"), chromedp.SendKeys("input[name=username]", "raj"), chromedp.SendKeys("input[name=way]", way), chromedp.Click("#on"),
+		chromedp.WaitReady("input[name=SAMLResponse]"), chromedp.Click("#on"),
+	}
+}
+
 func TestAVisitorSignsInByARedirectOfTheWholeTab(t *testing.T) {
 	t.Parallel()
 	h := start(t, storetest.Bolt, "")
 	besideSamlify(t, h, "post", "localhost", forVisitors)
 	shop := h.openShop(t)
 	stranger := shop.says("anonymous", "")
-	err := chromedp.Do(shop.tab, chromedp.Click("#redirect"), chromedp.WaitVisible("input[name=way]"), chromedp.SendKeys("input[name=username]", "raj"),
-		chromedp.SendKeys("input[name=way]", "encrypted assertion in a signed message"), chromedp.Click("#on"), chromedp.WaitReady("input[name=SAMLResponse]"), chromedp.Click("#on"))
-	if err != nil {
+	if err := chromedp.Do(shop.tab, append([]step{chromedp.Click("#redirect")}, atSamlify("encrypted assertion in a signed message")...)...); err != nil {
 		t.Fatal(err)
 	}
 	known := shop.says("federated", "")
@@ -135,5 +135,27 @@ func TestAVisitorSignsInByARedirectOfTheWholeTab(t *testing.T) {
 	}
 	if got, _ := token.Visitor(); got.Name != "Raj Patel" || got.Was != stranger.VisitorID {
 		t.Errorf("the token says %+v", got)
+	}
+}
+
+// The house and the provider are another site than the shop, whose browser lets no
+// third party keep cookies.
+func TestAVisitorSignsInInAFrameOfTheShopsPage(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	besideSamlify(t, h, "post", "127.0.0.1", forVisitors)
+	shop, backend := h.openShop(t), h.backend()
+	stranger := shop.says("anonymous", "")
+	shop.signInBelow(atSamlify("encrypted assertion in a signed message")...)
+	known := shop.says("federated", "")
+	token, err := backend.Token(t.Context(), known.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := token.Visitor(); got.Name != "Raj Patel" || got.Was != stranger.VisitorID {
+		t.Errorf("the token says %+v", got)
+	}
+	if left, err := chromedp.Run(shop.tab, chromedp.Evaluate[int](`document.querySelectorAll("iframe").length`)); err != nil || left != 0 {
+		t.Errorf("%d frames are left: %v", left, err)
 	}
 }

@@ -182,12 +182,13 @@ func TestASignOutByWayOfSimpleSAMLphpReachesTheVisitorsConnection(t *testing.T) 
 }
 
 // shopPage is a page of the customer's with a widget. The test reads what it says.
-const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><button id="redirect">Sign in here</button><p id="said"></p><script type="module">
+const shopPage = `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title><button id="sign-in">Sign in</button><button id="redirect">Sign in here</button><button id="frame">Sign in below</button><p id="said"></p><div id="box" style="height: 30em"></div><script type="module">
 import { Chatelaine } from "%[1]s/static/visitor.js";
 const say = async (chat, problem) => { document.getElementById("said").textContent = JSON.stringify({ visitor_id: chat.visitorId, assurance: chat.assurance, access_token: await chat.token(), error: problem }); };
 const chat = await Chatelaine.start({ issuer: "%[1]s" });
 await say(chat, chat.signInError ? chat.signInError.code : "");
 document.getElementById("sign-in").onclick = () => chat.signIn({ connection: "corp" }).then(() => say(chat, ""), (err) => say(chat, err.code));
+document.getElementById("frame").onclick = () => chat.signIn({ connection: "corp", mode: "frame", container: document.getElementById("box") }).then(() => say(chat, ""), (err) => say(chat, err.code));
 document.getElementById("redirect").onclick = () => chat.signIn({ connection: "corp", mode: "redirect" });
 </script>`
 
@@ -248,14 +249,40 @@ func (s inShop) signIn(steps ...step) {
 	}
 	select {
 	case id := <-opened:
-		window, done := chromedp.NewContext(s.tab, chromedp.WithTargetID(id), chromedp.WithDetachOnCancel())
-		defer done()
-		if err := chromedp.Do(window, steps...); err != nil {
-			s.t.Fatal(err)
-		}
+		s.within(id, steps...)
 	case <-time.After(20 * time.Second):
 		s.t.Fatal("no window has opened")
 	}
+}
+
+func (s inShop) within(id target.ID, steps ...step) {
+	s.t.Helper()
+	window, done := chromedp.NewContext(s.tab, chromedp.WithTargetID(id), chromedp.WithDetachOnCancel())
+	defer done()
+	if err := chromedp.Do(window, steps...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// signInBelow takes steps in the frame that the widget puts into the page.
+func (s inShop) signInBelow(steps ...step) {
+	s.t.Helper()
+	if err := chromedp.Do(s.tab, chromedp.Click("#frame")); err != nil {
+		s.t.Fatal(err)
+	}
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+		all, err := chromedp.Targets(s.tab)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, is := range all {
+			if is.Type == "iframe" && strings.HasPrefix(is.URL, "http://127.0.0.1:") {
+				s.within(is.TargetID, steps...)
+				return
+			}
+		}
+	}
+	s.t.Fatal("there is no frame")
 }
 
 func TestAVisitorSignsInAtSimpleSAMLphpInAPopUp(t *testing.T) {

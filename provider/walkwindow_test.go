@@ -36,15 +36,23 @@ var (
 	onAPhone   = manner{name: "on a phone without script", noScript: true, phone: true}
 )
 
-// chromium starts the one that all walks share, and axe-core where it is at hand.
+// chromium starts the one that all walks share, which blocks the cookies of third
+// parties, and axe-core where it is at hand.
 func chromium(t *testing.T) (browser context.Context, axe string) {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		lacking(t, "chromium is not installed")
 	}
+	profile := t.TempDir()
+	if err := os.Mkdir(filepath.Join(profile, "Default"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(`{"profile": {"block_third_party_cookies": true, "cookie_controls_mode": 1}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Headless, chromedp.DisableGPU,
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Headless, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
 	t.Cleanup(stop)
 	browser, closeBrowser := chromedp.NewContext(allocator)
