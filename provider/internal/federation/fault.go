@@ -51,7 +51,10 @@ func faultOf(err error) *fault {
 	return f
 }
 
-// check is one of our own, besides those of the protocols.
+// check is one of our own, besides those of the protocols. Inlined in each place, it
+// makes the program larger for nothing.
+//
+//go:noinline
 func (at *attempt) check(name string, ok bool, expected, got string) {
 	at.checks = append(at.checks, store.Check{Name: name, OK: ok, Expected: cutTo(expected, maxShown), Got: cutTo(got, maxShown)})
 }
