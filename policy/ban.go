@@ -22,10 +22,10 @@ type Ban struct {
 
 // BanFacts is what is known of a visitor. What is empty fits no criterion.
 type BanFacts struct {
-	VisitorIDs []string // the id and its aliases
-	ExternalID string
-	Email      string // canonical
-	IP         netip.Addr
+	VisitorIDs  []string // the id and its aliases
+	ExternalIDs []string // one from each connection that knows them
+	Emails      []string // canonical; likewise
+	IP          netip.Addr
 }
 
 // BanError is a fault in one ban.

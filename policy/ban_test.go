@@ -25,7 +25,7 @@ func bans(t testing.TB, list ...policy.Ban) *policy.Bans {
 
 func at(addr string) policy.BanFacts { return policy.BanFacts{IP: netip.MustParseAddr(addr)} }
 
-func mail(addr string) policy.BanFacts { return policy.BanFacts{Email: addr} }
+func mail(addr string) policy.BanFacts { return policy.BanFacts{Emails: []string{addr}} }
 
 func TestEachCriterionOfABanFitsWhatItNames(t *testing.T) {
 	t.Parallel()
@@ -36,9 +36,9 @@ func TestEachCriterionOfABanFitsWhatItNames(t *testing.T) {
 	}{
 		{policy.Ban{VisitorID: "v1"}, policy.BanFacts{VisitorIDs: []string{"v0", "v1"}}, true},
 		{policy.Ban{VisitorID: "v1"}, policy.BanFacts{VisitorIDs: []string{"V1", ""}}, false},
-		{policy.Ban{VisitorID: "v1"}, policy.BanFacts{ExternalID: "v1"}, false},
-		{policy.Ban{ExternalID: "42"}, policy.BanFacts{ExternalID: "42"}, true},
-		{policy.Ban{ExternalID: "42"}, policy.BanFacts{ExternalID: "420"}, false},
+		{policy.Ban{VisitorID: "v1"}, policy.BanFacts{ExternalIDs: []string{"v1"}}, false},
+		{policy.Ban{ExternalID: "42"}, policy.BanFacts{ExternalIDs: []string{"42"}}, true},
+		{policy.Ban{ExternalID: "42"}, policy.BanFacts{ExternalIDs: []string{"420"}}, false},
 		{policy.Ban{ExternalID: "42"}, policy.BanFacts{}, false},
 		{policy.Ban{Email: "Eve+old@Shop.example"}, mail("eve@shop.example"), true},
 		{policy.Ban{Email: "eve@shop.example"}, mail("EVE+1@shop.example"), true},
@@ -67,6 +67,10 @@ func TestEachCriterionOfABanFitsWhatItNames(t *testing.T) {
 		{policy.Ban{Network: "2001:db8::/32"}, at("2001:db8:ffff::1"), true},
 		{policy.Ban{Network: "fe80::/10"}, at("fe80::1%eth0"), false},
 		{policy.Ban{Network: "0.0.0.0/0"}, policy.BanFacts{}, false},
+		{policy.Ban{ExternalID: "42"}, policy.BanFacts{ExternalIDs: []string{"", "41", "42"}}, true},
+		{policy.Ban{Email: "b@y.example"}, policy.BanFacts{Emails: []string{"a@x.example", "b@y.example"}}, true},
+		{policy.Ban{EmailDomain: "y.example"}, policy.BanFacts{Emails: []string{"a@x.example", "b@y.example"}}, true},
+		{policy.Ban{Email: "a@x.example", EmailDomain: "y.example"}, policy.BanFacts{Emails: []string{"a@x.example", "b@y.example"}}, false},
 	} {
 		if got := !bans(t, c.ban).Judge(c.facts, banNow).Allowed; got != c.want {
 			t.Errorf("%+v on %+v = %v, want %v", c.ban, c.facts, got, c.want)
@@ -77,13 +81,13 @@ func TestEachCriterionOfABanFitsWhatItNames(t *testing.T) {
 func TestABanNeedsAllItsCriteriaToFit(t *testing.T) {
 	t.Parallel()
 	list := bans(t, policy.Ban{ExternalID: "42", EmailDomain: "shop.example", Network: "203.0.113.0/24"})
-	whole := policy.BanFacts{ExternalID: "42", Email: "a@shop.example", IP: netip.MustParseAddr("203.0.113.1")}
+	whole := policy.BanFacts{ExternalIDs: []string{"42"}, Emails: []string{"a@shop.example"}, IP: netip.MustParseAddr("203.0.113.1")}
 	if list.Judge(whole, banNow).Allowed {
 		t.Error("all fit, and the visitor came in")
 	}
 	for name, spoil := range map[string]func(*policy.BanFacts){
-		"external id": func(f *policy.BanFacts) { f.ExternalID = "43" },
-		"domain":      func(f *policy.BanFacts) { f.Email = "a@store.example" },
+		"external id": func(f *policy.BanFacts) { f.ExternalIDs = []string{"43"} },
+		"domain":      func(f *policy.BanFacts) { f.Emails = []string{"a@store.example"} },
 		"network":     func(f *policy.BanFacts) { f.IP = netip.MustParseAddr("203.0.112.1") },
 	} {
 		facts := whole
@@ -124,9 +128,9 @@ func TestOfSeveralBansTheOneThatEndsLastIsTold(t *testing.T) {
 		}
 		switch want {
 		case "long":
-			facts.Email = "a@shop.example"
+			facts.Emails = []string{"b@x.example", "a@shop.example"}
 		case "mail":
-			facts.ExternalID = "42"
+			facts.ExternalIDs = []string{"41", "42"}
 		case "ever":
 			facts.IP = netip.MustParseAddr("203.0.113.1")
 		}

@@ -52,7 +52,7 @@ func someFacts(r *rand.Rand) policy.BanFacts {
 		ids[i] = fmt.Sprint("v", r.IntN(100_000))
 	}
 	ip := netip.AddrFrom16([16]byte{0x20, 1, byte(r.IntN(256)), 1, 2, 3, 15: 1})
-	return policy.BanFacts{VisitorIDs: ids, ExternalID: fmt.Sprint(r.IntN(100_000)), Email: fmt.Sprintf("u%d@a.b.mail.shop.example", r.IntN(100_000)), IP: ip}
+	return policy.BanFacts{VisitorIDs: ids, ExternalIDs: []string{fmt.Sprint(r.IntN(100_000))}, Emails: []string{fmt.Sprintf("u%d@a.b.mail.shop.example", r.IntN(100_000))}, IP: ip}
 }
 
 func BenchmarkJudgeOfAHundredThousandBans(b *testing.B) {

@@ -154,24 +154,37 @@ type banShape struct{ visitor, external, email, domain bool }
 
 // of yields each who that bans of the shape may have on the visitor.
 func (s banShape) of(facts BanFacts) iter.Seq[banned] {
-	email := foldEmail(facts.Email)
 	visitors := wanted(s.visitor, facts.VisitorIDs)
-	externals := wanted(s.external, []string{facts.ExternalID})
-	emails := wanted(s.email, []string{email})
-	domains := wanted(s.domain, domainsOf(email))
+	externals := wanted(s.external, facts.ExternalIDs)
+	addresses := s.addresses(facts.Emails)
 	return func(yield func(banned) bool) {
-		for _, visitor := range visitors {
-			for _, external := range externals {
-				for _, email := range emails {
-					for _, domain := range domains {
-						if !yield(banned{visitor, external, email, domain}) {
-							return
-						}
+		for _, address := range addresses {
+			for _, visitor := range visitors {
+				for _, external := range externals {
+					if !yield(banned{visitor, external, address.email, address.domain}) {
+						return
 					}
 				}
 			}
 		}
 	}
+}
+
+// addresses is what bans of the shape may have of each address: an address and a
+// domain in one ban are of the same.
+func (s banShape) addresses(all []string) (of []banned) {
+	if !s.email && !s.domain {
+		return []banned{{}}
+	}
+	for _, text := range all {
+		email := foldEmail(text)
+		for _, one := range wanted(s.email, []string{email}) {
+			for _, domain := range wanted(s.domain, domainsOf(email)) {
+				of = append(of, banned{email: one, domain: domain})
+			}
+		}
+	}
+	return of
 }
 
 // wanted is the values of a criterion: those that are not empty, or for one that a

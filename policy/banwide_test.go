@@ -85,8 +85,8 @@ func TestAllBansTogetherAnswerAsEachAlone(t *testing.T) {
 	for range 300 {
 		list := crowd(r, 20)
 		facts := policy.BanFacts{
-			VisitorIDs: []string{"v1", "v2", "v5"}[:r.IntN(4)], ExternalID: []string{"", "1", "2"}[r.IntN(3)],
-			Email: []string{"", "a@x.example", "b@x.example", "c@mail.x.example"}[r.IntN(4)], IP: addrs[r.IntN(4)],
+			VisitorIDs: []string{"v1", "v2", "v5"}[:r.IntN(4)], ExternalIDs: []string{"1", "2"}[:r.IntN(3)],
+			Emails: [][]string{nil, {""}, {"a@x.example"}, {"b@x.example", "c@mail.x.example"}}[r.IntN(4)], IP: addrs[r.IntN(4)],
 		}
 		want := slices.ContainsFunc(list, func(b policy.Ban) bool {
 			return banNow.Before(b.Until) && len(policy.Preview(b, []policy.BanFacts{facts})) == 1
@@ -106,7 +106,7 @@ func FuzzBansNeverPanicAndFoldAlike(f *testing.F) {
 		for _, ban := range []policy.Ban{{Email: email}, {EmailDomain: domain}, {Network: network}, {Email: email, EmailDomain: domain, Network: network}} {
 			policy.Wide(ban)
 			list, err := policy.CompileBans([]policy.Ban{ban})
-			got := list.Judge(policy.BanFacts{Email: strings.ToUpper(email), IP: ip}, banNow)
+			got := list.Judge(policy.BanFacts{Emails: []string{strings.ToUpper(email)}, IP: ip}, banNow)
 			if err != nil && !got.Allowed {
 				t.Errorf("a ban that is faulty (%v) keeps somebody out", err)
 			}

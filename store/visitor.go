@@ -57,7 +57,10 @@ type VisitorProven struct {
 	Fields   VisitorFields `json:"fields"`
 }
 
-// VisitorProofs live for a minute.
+// VisitorProofLife is how long a VisitorProof waits for its widget.
+const VisitorProofLife = time.Minute
+
+// VisitorProofs live for VisitorProofLife.
 var VisitorProofs = Table[VisitorProof]{
 	Kind: "visitor-proof", Key: func(p *VisitorProof) string { return p.Hash }, Expires: func(p *VisitorProof) time.Time { return p.Expires },
 	Sealed: func(p *VisitorProof) []*[]byte { return []*[]byte{&p.Sealed} },

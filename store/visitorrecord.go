@@ -33,9 +33,10 @@ type VisitorSession struct {
 	Identity   string    `json:"identity,omitempty"` // MAC of the jti that began it, for a page that is loaded again
 	Upstream   string    `json:"upstream,omitempty"` // MAC of who it is that is logged in there
 	Index      string    `json:"index,omitempty"`    // MAC of what tells their sessions there apart
-	AuthTime   time.Time `json:"auth_time"`
-	Generation uint64    `json:"generation"` // of the renewal token that counts
-	Rotated    time.Time `json:"rotated"`    // when the one before was used
+	AuthTime   time.Time `json:"auth_time,omitzero"` // zero: not known
+	Shown      time.Time `json:"shown"`              // when they last showed who they are
+	Generation uint64    `json:"generation"`         // of the renewal token that counts
+	Rotated    time.Time `json:"rotated"`            // when the one before was used
 }
 
 // Visitors are found by "alias", "subject", "upstream" and "mark".

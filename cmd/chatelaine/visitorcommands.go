@@ -211,7 +211,8 @@ type knownVisitor struct {
 	Sessions []struct {
 		Connection string    `json:"connection"`
 		Assurance  string    `json:"assurance"`
-		AuthTime   time.Time `json:"auth_time"`
+		AuthTime   time.Time `json:"auth_time,omitzero"`
+		Shown      time.Time `json:"shown"`
 		Rotated    time.Time `json:"rotated"`
 	} `json:"sessions,omitempty"`
 	Created time.Time `json:"created"`
@@ -228,38 +229,37 @@ func (c *visitorShow) Run(ctx context.Context, t *terminal, of *visitorCommands)
 	if of.On.JSON {
 		return printJSON(t, v)
 	}
-	row := func(name, text string) {
-		if text != "" {
-			t.say("%-12s %s", name, clean(text))
+	for _, row := range v.rows() {
+		if row[1] != "" {
+			t.say("%-12s %s", row[0], clean(row[1]))
 		}
 	}
-	p := &v.Person
-	row("visitor", v.ID)
-	row("before", strings.Join(v.Aliases, ", "))
-	row("external id", p.ExternalID)
-	row("name", p.Name)
-	row("e-mail", p.Email)
+	return nil
+}
+
+// rows are what is said of a visitor; those without a text are left out.
+func (v *knownVisitor) rows() [][2]string {
+	p, verified, banned := &v.Person, "", ""
 	if p.Email != "" {
-		row("verified", yesNo(p.EmailVerified))
+		verified = yesNo(p.EmailVerified)
 	}
-	row("phone", p.Phone)
-	row("picture", p.Picture)
-	row("locale", p.Locale)
+	if v.Banned != nil {
+		banned = v.Banned.end() + ": " + v.Banned.Reason
+	}
+	rows := [][2]string{
+		{"visitor", v.ID}, {"before", strings.Join(v.Aliases, ", ")}, {"external id", p.ExternalID}, {"name", p.Name}, {"e-mail", p.Email},
+		{"verified", verified}, {"phone", p.Phone}, {"picture", p.Picture}, {"locale", p.Locale},
+	}
 	for _, f := range p.Custom {
-		row("custom."+f.Name, f.Value)
+		rows = append(rows, [2]string{"custom." + f.Name, f.Value})
 	}
 	for _, s := range p.Subjects {
-		row("known as", s.Subject+" at "+s.Connection)
+		rows = append(rows, [2]string{"known as", s.Subject + " at " + s.Connection})
 	}
 	for _, s := range v.Sessions {
-		row("session", s.Assurance+" by "+s.Connection+" since "+clock(s.AuthTime))
+		rows = append(rows, [2]string{"session", s.Assurance + " by " + s.Connection + ", last shown " + clock(s.Shown)})
 	}
-	row("first seen", clock(v.Created))
-	row("last seen", clock(v.Seen))
-	if v.Banned != nil {
-		row("banned", v.Banned.end()+": "+v.Banned.Reason)
-	}
-	return nil
+	return append(rows, [2]string{"first seen", clock(v.Created)}, [2]string{"last seen", clock(v.Seen)}, [2]string{"banned", banned})
 }
 
 type visitorErase struct{ visitorShow }

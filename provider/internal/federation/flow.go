@@ -157,8 +157,9 @@ func (x *Federation) makeRoom(w http.ResponseWriter, r *http.Request, s *site.Si
 		keep[flowPrefix+f.State] = true
 	}
 	for _, name := range names[:min(len(names), 4*maxFlows)] {
-		if !keep[name] {
+		if !keep[name] { // which of the two it is, its name does not say
 			web.ClearCookie(w, r, name)
+			web.ClearFrameCookie(w, r, name)
 		}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -28,7 +27,6 @@ const (
 )
 
 const (
-	proofOfVisitor = time.Minute
 	maxWidgetState = 200
 	maxReturnTo    = 1000
 )
@@ -132,7 +130,7 @@ func (x *Federation) finishVisitor(w http.ResponseWriter, r *http.Request, at *a
 	now := x.Now().UTC()
 	proof := store.VisitorProof{
 		Hash: handleHash(code), Connection: at.conn.ID, Challenge: f.Visitor.Challenge, Origin: f.Visitor.Origin,
-		AuthTime: now, Expires: now.Add(proofOfVisitor),
+		AuthTime: now, Expires: now.Add(store.VisitorProofLife),
 	}
 	if !id.Asked.IsZero() && id.Asked.Before(now) {
 		proof.AuthTime = id.Asked.UTC()

@@ -21,9 +21,11 @@ func TestNamesOfAVisitorDoNotGrowWithoutEnd(t *testing.T) {
 	h.connect("shop", nil)
 	var last said
 	for range maxAliases + 1 {
+		h.later(10 * time.Second)
 		last = h.start(map[string]any{})
 		h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "renew": last.text("renew")})
 	}
+	h.later(10 * time.Second)
 	known := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
 	shown, err := h.known.Show(t.Context(), load(h), known.text("visitor_id"))
 	if err != nil || len(shown.Aliases) != maxAliases || len(shown.Sessions) != maxSessions {

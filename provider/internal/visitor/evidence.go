@@ -1,6 +1,7 @@
 package visitor
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -53,6 +54,9 @@ func (x *Visitors) proof(ctx context.Context, q *starting) (*answer, error) {
 		if said.Since != conn.Since() {
 			return nil, codeInvalid()
 		}
+		if over, err := x.Records.IsOver(tx, conn, &p, said); err != nil || over {
+			return nil, cmp.Or(err, codeInvalid())
+		}
 		return proven(q, conn, &p, said), nil
 	})
 }
@@ -68,7 +72,7 @@ func (x *Visitors) userHash(ctx context.Context, q *starting) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !conn.JWT.UserHash || conn.JWT.Required || q.UserID == "" || len(q.UserID) > maxSubject-len("sub:") {
+	if !takesUserHash(q.site, conn) || q.UserID == "" || len(q.UserID) > maxSubject-len("sub:") {
 		return nil, unproven(jwt.CodeInvalid, "the connection takes no user_hash")
 	}
 	set, err := x.Keysets.Keys(ctx, q.site.Path, conn, "")
@@ -82,7 +86,7 @@ func (x *Visitors) userHash(ctx context.Context, q *starting) (*answer, error) {
 	if !held {
 		return nil, unproven(jwt.CodeInvalid, "user_hash is not the HMAC of user_id")
 	}
-	ev := &evidence{subject: records.SubjectOf(conn, "sub:"+q.UserID), assurance: Signed, amr: []string{byUserHash}, authTime: q.now}
+	ev := &evidence{subject: records.SubjectOf(conn, "sub:"+q.UserID), assurance: Signed, amr: []string{byUserHash}}
 	return x.recognise(ctx, q, func(store.Tx) (*evidence, error) { return ev, nil })
 }
 

@@ -54,7 +54,7 @@ func (x *Visitors) granted(ctx context.Context, q *starting) (*answer, error) {
 		if err := x.Records.Write(tx, &r.rec, r.person); err != nil {
 			return err
 		}
-		v = &renewal{Visitor: r.rec.ID, SID: records.Granted + random(16), Assurance: ev.assurance, AuthTime: ev.authTime.Unix()}
+		v = &renewal{Visitor: r.rec.ID, SID: records.Granted + random(16), Assurance: ev.assurance, AuthTime: unix(ev.authTime)}
 		person = r.person
 		return nil
 	})
@@ -85,6 +85,9 @@ func (x *Visitors) reply(w http.ResponseWriter, s *site.Site, a *answer, err err
 	if errors.As(err, &no) {
 		x.Audit.Count(s.Path, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Reason: no.Reason})
 		return refuse(w, no)
+	}
+	if errors.Is(err, ErrThrottled) {
+		w.Header().Set("Retry-After", seconds(perVisitor))
 	}
 	if err != nil {
 		return err

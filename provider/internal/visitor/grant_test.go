@@ -76,6 +76,7 @@ func TestATokenIsLiveAsLongAsItsSession(t *testing.T) {
 		t.Error(why)
 	}
 	for range maxSessions {
+		h.later(10 * time.Second)
 		h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
 	}
 	if _, why := h.judge(first, ""); why != "revoked" {

@@ -24,11 +24,12 @@ import (
 type evidence struct {
 	subject   records.Subject
 	fields    *store.VisitorFields // nil: it says no more than who
+	mapped    bool                 // the external id among them was found where the connection was told to
 	assurance string
 	amr       []string // how, where it is weaker than the assurance says
 	upstream  string
-	authTime  time.Time
-	jti       string // of what works once
+	authTime  time.Time // zero: nobody's presence is shown
+	jti       string    // of what works once
 	until     time.Time
 }
 
@@ -75,13 +76,15 @@ func (x *Visitors) verified(ctx context.Context, s *site.Site, conn *store.Conne
 	if err != nil {
 		return nil, checks, err
 	}
-	fields, err := fieldsOf(conn, &claims)
-	if err != nil {
-		return nil, checks, err
-	}
 	ev := &evidence{
-		subject: records.SubjectOf(conn, "sub:"+claims.Subject), fields: fields, assurance: Signed,
+		subject: records.SubjectOf(conn, "sub:"+claims.Subject), assurance: Signed,
 		authTime: now, jti: claims.ID, until: claims.Until,
+	}
+	if at := claims.IssuedAt; !at.IsZero() && at.Before(now) {
+		ev.authTime = at.UTC()
+	}
+	if err := ev.takeFields(conn, &claims); err != nil {
+		return nil, checks, err
 	}
 	if len(ev.subject.Subject) > maxSubject {
 		return nil, checks, unproven(jwt.CodeInvalid, "the subject is too long")
@@ -153,17 +156,18 @@ func audienceConnection(s *site.Site, raw string) string {
 	return id
 }
 
-// fieldsOf is what the token says of the visitor, by the connection's mapping.
-func fieldsOf(conn *store.Connection, claims *jwt.Claims) (*store.VisitorFields, error) {
+// takeFields takes what the token says of the visitor, by the connection's mapping.
+func (ev *evidence) takeFields(conn *store.Connection, claims *jwt.Claims) error {
 	mapping := make([]profile.Field, len(conn.Attributes))
 	for i, a := range conn.Attributes {
 		mapping[i] = profile.Field(a)
 	}
 	p, _, err := profile.Map(profile.JWT, mapping, nil, nil, profile.ValuesOf(claims.Values))
 	if err != nil {
-		return nil, unproven(jwt.CodeMissing, "an attribute of the visitor JWT cannot be read")
+		return unproven(jwt.CodeMissing, "an attribute of the visitor JWT cannot be read")
 	}
 	f := &store.VisitorFields{ExternalID: p.ExternalID, Name: p.Name, Phone: p.Phone, Picture: p.Picture, Locale: p.Locale}
+	ev.mapped = f.ExternalID != "" && mapsExternalID(conn)
 	if f.ExternalID == "" {
 		f.ExternalID = claims.Subject
 	}
@@ -172,14 +176,21 @@ func fieldsOf(conn *store.Connection, claims *jwt.Claims) (*store.VisitorFields,
 	}
 	if p.Email != "" {
 		if f.Email, err = web.CanonicalEmail(p.Email); err != nil {
-			return nil, unproven(jwt.CodeMissing, "what the visitor JWT calls an address is none")
+			return unproven(jwt.CodeMissing, "what the visitor JWT calls an address is none")
 		}
 		f.EmailVerified = p.EmailVerified != nil && *p.EmailVerified
 	}
 	for _, c := range p.Custom {
 		f.Custom = append(f.Custom, store.CustomField(c))
 	}
-	return f, nil
+	ev.fields = f
+	return nil
+}
+
+// known is what the connection says of the visitor.
+func (ev *evidence) known() records.Known {
+	f := ev.fields
+	return records.Known{Subject: ev.subject, ExternalID: f.ExternalID, Mapped: ev.mapped, Email: f.Email, Verified: f.EmailVerified}
 }
 
 // spentKey is the one under which federation keeps what works once, too.

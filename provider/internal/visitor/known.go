@@ -21,8 +21,13 @@ const (
 	grace = 10 * time.Second
 	// maxSessions is in how many browsers a visitor is known; the oldest goes.
 	maxSessions = 10
-	// maxAliases is how many names of a visitor are kept.
-	maxAliases = 100
+	// perVisitor is in how short a time a visitor can begin maxSessions of them: each is
+	// written down for good.
+	perVisitor = time.Minute
+	// maxAliases is how many names of a visitor are kept, and maxSubjects how many
+	// whom they are to connections: a merge that would make more is none.
+	maxAliases  = 100
+	maxSubjects = 20
 )
 
 // Reasons in the revocation feed and the audit log.
@@ -41,13 +46,12 @@ var errStale = web.Public(ErrGrant, "the renewal token was used before, or the v
 // do the visitor no good.
 func (x *Visitors) banned(q *starting, facts policy.BanFacts, typed *given) error {
 	facts.IP = q.ip
-	d := q.bans.Judge(facts, q.now)
-	if d.Allowed && typed != nil {
+	if typed != nil {
 		if email, err := web.CanonicalEmail(typed.Email); err == nil {
-			facts.Email = email
-			d = q.bans.Judge(facts, q.now)
+			facts.Emails = append(facts.Emails, email)
 		}
 	}
+	d := q.bans.Judge(facts, q.now)
 	if d.Allowed {
 		return nil
 	}
@@ -62,7 +66,7 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 	out := *v
 	err := x.Store.Update(ctx, q.site.Path, func(tx store.Tx) error { // it may be run again
 		refused = nil
-		rec, i, err := x.session(tx, q.site, v)
+		rec, i, err := x.session(tx, q.site, v, q.now)
 		if err != nil {
 			return err
 		}
@@ -92,7 +96,7 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 }
 
 // session finds the visitor's record and the session that the renewal token is of.
-func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal) (rec store.Visitor, i int, err error) {
+func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal, now time.Time) (rec store.Visitor, i int, err error) {
 	rec, err = x.Records.Find(tx, v.Visitor)
 	if errors.Is(err, store.ErrNotFound) {
 		return rec, 0, errStale
@@ -105,10 +109,22 @@ func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal) (rec store.Vis
 		return rec, 0, errStale
 	}
 	one := &rec.Sessions[i]
-	if c := s.Connection(one.Connection); c == nil || c.For != store.ForVisitors || c.Since() != one.Since || !signsIn(s) {
+	switch c := connectionOfSession(s, one); {
+	case c == nil || !signsIn(s) || slices.Contains(v.AMR, byUserHash) && !takesUserHash(s, c):
 		return rec, 0, web.Public(ErrGrant, "the site's visitors no longer sign in that way")
+	case !now.Before(one.Shown.Add(renewalLife)):
+		return rec, 0, web.Public(ErrGrant, "the visitor has to show who they are once in 30 days")
 	}
 	return rec, i, nil
+}
+
+// connectionOfSession is the one by which it began; nil if that is visitors' no more,
+// or another with its name.
+func connectionOfSession(s *site.Site, one *store.VisitorSession) *store.Connection {
+	if c := s.Connection(one.Connection); c != nil && c.For == store.ForVisitors && c.Since() == one.Since {
+		return c
+	}
+	return nil
 }
 
 // rotated is the generation of the next renewal token. The one before the newest

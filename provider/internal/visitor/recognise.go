@@ -13,6 +13,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
+	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -30,6 +31,7 @@ type recognition struct {
 	index    string // likewise
 	fresh    bool   // the record is new
 	was      string // the name that has just become an alias
+	same     bool   // before was this visitor, and known
 }
 
 // recognise gives a visitor who has shown who they are a token. take takes what they
@@ -76,9 +78,9 @@ func (x *Visitors) load(r *recognition) (err error) {
 	case errors.Is(err, store.ErrNotFound):
 		r.fresh = true
 		r.rec = store.Visitor{ID: uuid.Must(uuid.NewV7()).String(), Created: r.now}
-		r.person = &records.Person{Subjects: []records.Subject{r.ev.subject}}
+		r.person = &records.Person{Subjects: []records.Known{{Subject: r.ev.subject}}}
 		if id, ok := strings.CutPrefix(r.ev.subject.Subject, "sub:"); ok && r.ev.fields == nil {
-			r.person.ExternalID = id
+			r.person.ExternalID, r.person.Subjects[0].ExternalID = id, id
 		}
 	case err != nil:
 		return err
@@ -89,6 +91,7 @@ func (x *Visitors) load(r *recognition) (err error) {
 	}
 	if r.ev.fields != nil {
 		r.person.VisitorFields = *r.ev.fields
+		r.person.Knows(r.ev.known())
 	}
 	return nil
 }
@@ -101,10 +104,14 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 		return err
 	}
 	if r.before != nil {
-		facts.VisitorIDs = append(facts.VisitorIDs, r.before.Visitor)
+		names, err := x.Records.Names(r.tx, r.before.Visitor)
+		if err != nil {
+			return err
+		}
+		facts.VisitorIDs = append(facts.VisitorIDs, names...)
 	}
 	typed := r.typed()
-	if r.before != nil {
+	if r.held() >= 0 { // what another has typed in this browser is not on this one
 		typed = r.typedOr(r.before.Given)
 	}
 	if err := x.banned(r.starting, facts, typed); err != nil {
@@ -143,14 +150,18 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 		one := &r.rec.Sessions[i]
 		next, err := rotated(one, r.before, r.now)
 		if err == nil && one.Connection == r.ev.subject.Connection && one.Since == r.ev.subject.Since && one.Assurance == r.ev.assurance {
-			one.Identity, one.AuthTime, r.rec.Seen = r.identity, r.ev.authTime, r.now
+			if one.Identity == "" || one.Identity != r.identity { // else the page was loaded again
+				one.Identity, one.AuthTime, one.Shown = r.identity, r.ev.authTime, r.now
+			}
+			r.rec.Seen = r.now
 			if r.upstream != "" {
 				one.Upstream, one.Index = r.upstream, r.index
 			}
 			v := *r.before
-			v.Visitor, v.Generation, v.AuthTime, v.AMR = r.rec.ID, next, r.ev.authTime.Unix(), r.ev.amr
+			v.Visitor, v.Generation, v.AuthTime, v.AMR = r.rec.ID, next, unix(one.AuthTime), r.ev.amr
 			return &v, x.Records.Write(r.tx, &r.rec, r.person)
 		}
+		r.same = true
 		if err := x.drop(r.tx, &r.rec, i, reasonReplaced); err != nil {
 			return nil, err
 		}
@@ -160,11 +171,16 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 	return x.newSession(ctx, r)
 }
 
-// newSession begins a family of tokens.
+// newSession begins a family of tokens. What was typed into the page goes on only with
+// those who were known before: whoever planted an anonymous visitor in this browser, or
+// sat here before, says nothing of this one.
 func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, error) {
+	if all := r.rec.Sessions; len(all) >= maxSessions && r.now.Sub(all[0].Shown) < perVisitor {
+		return nil, web.Public(ErrThrottled, "the visitor signs in anew too often: keep `renew`, and send it along")
+	}
 	one := store.VisitorSession{
 		SID: random(16), Connection: r.ev.subject.Connection, Since: r.ev.subject.Since, Assurance: r.ev.assurance, Identity: r.identity, Upstream: r.upstream, Index: r.index,
-		AuthTime: r.ev.authTime, Generation: 1, Rotated: r.now,
+		AuthTime: r.ev.authTime, Shown: r.now, Generation: 1, Rotated: r.now,
 	}
 	for len(r.rec.Sessions) >= maxSessions {
 		if err := x.drop(r.tx, &r.rec, 0, reasonReplaced); err != nil {
@@ -176,8 +192,8 @@ func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, er
 	if err := x.Records.Write(r.tx, &r.rec, r.person); err != nil {
 		return nil, err
 	}
-	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: one.AuthTime.Unix(), AMR: r.ev.amr, Was: r.was}
-	if r.before != nil {
+	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: unix(one.AuthTime), AMR: r.ev.amr, Was: r.was}
+	if r.same {
 		v.Resource, v.Given = r.before.Resource, r.before.Given
 	}
 	return v, x.Audit.Record(ctx, r.tx, audit.Event{
@@ -208,7 +224,7 @@ func proven(q *starting, conn *store.Connection, p *store.VisitorProof, said *st
 		at = q.now
 	}
 	return &evidence{
-		subject: records.SubjectOf(conn, said.Subject), fields: &said.Fields, assurance: Federated,
+		subject: records.SubjectOf(conn, said.Subject), fields: &said.Fields, mapped: said.Fields.ExternalID != "" && mapsExternalID(conn), assurance: Federated,
 		upstream: said.Upstream, authTime: at.Truncate(time.Second),
 	}
 }

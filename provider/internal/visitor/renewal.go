@@ -21,12 +21,20 @@ type renewal struct {
 	Assurance  string   `json:"a"`
 	AMR        []string `json:"m,omitempty"`
 	Generation uint64   `json:"g,omitempty"` // of a known visitor's
-	AuthTime   int64    `json:"t"`
+	AuthTime   int64    `json:"t,omitempty"`
 	Issued     int64    `json:"i"` // in milliseconds
 	Expires    int64    `json:"e"`
 	Resource   string   `json:"r,omitempty"`
 	Given      *given   `json:"n,omitempty"`
 	Was        string   `json:"w,omitempty"` // the sub that these tokens go on from
+}
+
+// unix is the time in seconds; zero for none.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func renewalFor(s *site.Site) []byte { return []byte("visitor renewal " + s.ID) }

@@ -14,6 +14,9 @@ import (
 
 // SignedOut ends what visitors have by a login that is over at its connection.
 func (x *Visitors) SignedOut(ctx context.Context, tx store.Tx, _ *site.Site, gone session.UpstreamLogout) error {
+	if err := x.Records.Over(tx, &gone); err != nil {
+		return err
+	}
 	found, over, err := x.signedOut(tx, &gone)
 	if err != nil {
 		return err

@@ -102,19 +102,24 @@ func (x *Visitors) anonymous(ctx context.Context, q *starting) (*answer, error) 
 // demands a visitor JWT.
 func mayBeAnonymous(s *site.Site) bool {
 	rules := s.Settings.Visitors
-	if !rules.Anonymous || rules.SignIn == store.SignInRequired {
-		return false
-	}
-	demanded, err := s.Cached(demandKey{}, func() (any, error) { return demandsIdentity(s), nil })
-	return err == nil && demanded == false
+	return rules.Anonymous && rules.SignIn != store.SignInRequired && !demandsIdentity(s)
 }
 
 type demandKey struct{}
 
+// demandsIdentity: a connection of the site's takes nobody without a visitor JWT.
 func demandsIdentity(s *site.Site) bool {
-	return slices.ContainsFunc(s.Connections(), func(c *store.Connection) bool {
-		return c.For == store.ForVisitors && !c.Disabled && c.JWT != nil && c.JWT.Required
+	demanded, err := s.Cached(demandKey{}, func() (any, error) {
+		return slices.ContainsFunc(s.Connections(), func(c *store.Connection) bool {
+			return c.For == store.ForVisitors && !c.Disabled && c.JWT != nil && c.JWT.Required
+		}), nil
 	})
+	return err != nil || demanded == true
+}
+
+// takesUserHash: the connection does, and nothing stronger is demanded.
+func takesUserHash(s *site.Site, c *store.Connection) bool {
+	return c.JWT != nil && c.JWT.UserHash && !demandsIdentity(s)
 }
 
 // renew gives the visitor of a renewal token the next.

@@ -35,7 +35,7 @@ type claims struct {
 	ID          string   `json:"jti"`
 	ClientID    string   `json:"client_id"`
 	SID         string   `json:"sid"`
-	AuthTime    int64    `json:"auth_time"`
+	AuthTime    int64    `json:"auth_time,omitempty"` // left out where nobody's presence is shown
 	ACR         string   `json:"acr"`
 	AMR         []string `json:"amr,omitempty"`
 	Assurance   string   `json:"assurance"`

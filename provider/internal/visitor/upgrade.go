@@ -7,7 +7,6 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
-	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -38,7 +37,14 @@ func (x *Visitors) leave(ctx context.Context, r *recognition) error {
 		return err
 	}
 	// A browser is lent: that both were shown here is not enough by itself.
-	if other.Sessions[i].Connection != r.ev.subject.Connection && samePerson(r.site, other.Sessions[i].Connection, person, r.ev.subject.Connection, r.person) {
+	if r.sameAs(&other.Sessions[i], person) {
+		facts, err := x.Records.Facts(r.tx, other.ID, person)
+		if err != nil {
+			return err
+		}
+		if err := x.banned(r.starting, facts, nil); err != nil {
+			return err
+		}
 		return x.merge(ctx, r, other, i, person)
 	}
 	if err := x.drop(r.tx, &other, i, reasonReplaced); err != nil {
@@ -47,17 +53,27 @@ func (x *Visitors) leave(ctx context.Context, r *recognition) error {
 	return store.Visitors.Put(r.tx, &other)
 }
 
-// samePerson: both connections say so, by a verified address, or by an external id
-// that both were told to find. A subject alone is a number that anybody may have given.
-func samePerson(s *site.Site, from string, a *records.Person, to string, b *records.Person) bool {
-	return a.Email != "" && a.Email == b.Email && a.EmailVerified && b.EmailVerified ||
-		a.ExternalID != "" && a.ExternalID == b.ExternalID && mapsExternalID(s, from) && mapsExternalID(s, to)
+// sameAs: the connection of that session and the one that speaks now both say so, by a
+// verified address, or by an external id that each was told where to find. What a third
+// connection has said of either counts for nothing, nor does a subject alone: it is a
+// number that anybody may have given.
+func (r *recognition) sameAs(one *store.VisitorSession, other *records.Person) bool {
+	c := connectionOfSession(r.site, one)
+	if c == nil || c.ID == r.ev.subject.Connection || r.ev.fields == nil || len(other.Subjects)+len(r.person.Subjects) > maxSubjects {
+		return false
+	}
+	b := r.ev.known()
+	return slices.ContainsFunc(other.Subjects, func(a records.Known) bool {
+		return a.Connection == one.Connection && a.Since == one.Since &&
+			(a.Email != "" && a.Email == b.Email && a.Verified && b.Verified || a.Mapped && b.Mapped && a.ExternalID == b.ExternalID)
+	})
 }
 
-func mapsExternalID(s *site.Site, connection string) bool {
-	c := s.Connection(connection)
-	return c != nil && slices.ContainsFunc(c.Attributes, func(a store.Attribute) bool {
-		return a.Field == "external_id" && len(a.From) > 0 && !slices.Contains(a.From, "sub")
+// mapsExternalID: the connection was told where to find one, and has no other for
+// those who lack it.
+func mapsExternalID(c *store.Connection) bool {
+	return slices.ContainsFunc(c.Attributes, func(a store.Attribute) bool {
+		return a.Field == "external_id" && len(a.From) > 0 && a.Constant == "" && !slices.Contains(a.From, "sub")
 	})
 }
 
@@ -100,11 +116,7 @@ func (x *Visitors) merge(ctx context.Context, r *recognition, other store.Visito
 		kept, gone = r.rec, other
 	}
 	kept.Sessions = append(slices.Clone(kept.Sessions), gone.Sessions...)
-	for _, id := range was.Subjects {
-		if !slices.Contains(r.person.Subjects, id) {
-			r.person.Subjects = append(r.person.Subjects, id)
-		}
-	}
+	r.person.Absorb(was)
 	if !r.fresh {
 		if err := x.rename(r.tx, gone.ID, kept.ID); err != nil {
 			return err
@@ -122,7 +134,7 @@ func (x *Visitors) merge(ctx context.Context, r *recognition, other store.Visito
 	if r.before.Visitor != kept.ID {
 		r.was = r.before.Visitor
 	}
-	r.rec, r.fresh = kept, false
+	r.rec, r.fresh, r.same = kept, false, true
 	return x.Audit.Record(ctx, r.tx, audit.Event{
 		Action: audit.VisitorMerge, Actor: visitorRef(kept.ID), Object: visitorRef(kept.ID),
 		Changes: []audit.Change{{Field: "alias", New: gone.ID}},

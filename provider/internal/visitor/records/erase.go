@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
+	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -29,6 +30,9 @@ type Shown struct {
 	Created  time.Time              `json:"created"`
 	Seen     time.Time              `json:"seen"`
 	Banned   *store.Ban             `json:"banned,omitempty"` // whatever their address
+
+	marks  []string // of what is and was said of them
+	secret []byte   // that they are made with
 }
 
 // Show tells what is known of the visitor with that id, or alias. store.ErrNotFound:
@@ -50,6 +54,10 @@ func (x *Records) Show(ctx context.Context, s *site.Site, id string) (shown Show
 		if shown.Person, err = x.Person(s.Path, &rec); err != nil {
 			return err
 		}
+		if shown.secret, err = x.Keys.SecretIn(tx, keys.SecretMark); err != nil {
+			return err
+		}
+		shown.marks, shown.Person.Former = slices.Concat(rec.Marks, shown.Person.Former), nil
 		facts, err := x.Facts(tx, rec.ID, shown.Person)
 		if err != nil {
 			return err
@@ -170,20 +178,21 @@ func (s *Shown) concerned(e *audit.Entry) bool {
 	if e.Action == audit.VisitorBan {
 		return slices.ContainsFunc(e.Changes, s.named)
 	}
-	return e.Action == audit.FederationVisitor && slices.ContainsFunc(s.Person.Subjects, func(id Subject) bool {
-		return e.Object == "connection" && e.ObjectID == id.Connection && e.Personal["subject"] == id.Subject
+	return e.Action == audit.FederationVisitor && slices.ContainsFunc(s.Person.Subjects, func(id Known) bool {
+		return e.Object == "connection" && e.ObjectID == id.Connection && e.Personal["subject"] == id.Subject.Subject
 	})
 }
 
-// named: a ban's criterion is the visitor's own.
+// named: a ban's criterion is, or was, the visitor's own.
 func (s *Shown) named(c audit.Change) bool {
-	switch {
-	case c.New == "":
-		return false
-	case c.Field == "email":
-		return s.Person.Email != "" && plainEmail(c.New) == plainEmail(s.Person.Email)
+	mark := ""
+	switch c.Field {
+	case "email":
+		mark = sum(s.secret, "email", plainEmail(c.New))
+	case "external_id":
+		mark = sum(s.secret, "external", c.New)
 	}
-	return c.Field == "external_id" && c.New == s.Person.ExternalID
+	return c.New != "" && slices.Contains(s.marks, mark)
 }
 
 // personal are the fields of a record that are the visitor's: all of them, but for

@@ -81,8 +81,8 @@ func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standin
 			}
 			out.Reason = t.lost(&rec)
 		}
-		if typed, bad := web.CanonicalEmail(t.Typed); out.Facts.Email == "" && bad == nil {
-			out.Facts.Email = typed // it can do the visitor no good
+		if typed, bad := web.CanonicalEmail(t.Typed); bad == nil {
+			out.Facts.Emails = append(out.Facts.Emails, typed) // it can do the visitor no good
 		}
 		if out.Reason == "" && t.shown() {
 			out.Reason, err = t.announced(tx)
@@ -118,12 +118,12 @@ func (t *Token) lost(rec *store.Visitor) string {
 // announced says what verifiers have heard of the token.
 func (t *Token) announced(tx store.Tx) (string, error) {
 	network, _, _ := strings.Cut(t.ID, ".")
-	for _, name := range []string{store.RevokedJTI(network), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
+	for _, name := range []string{store.RevokedJTI(network), store.RevokedSID(t.SID), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
 		for r, err := range store.Revocations.List(tx, "of", name) {
 			if err != nil {
 				return "", err
 			}
-			if r.JTI != "" || !t.Issued.After(r.Before) {
+			if r.JTI != "" || r.SID != "" || !t.Issued.After(r.Before) {
 				return policy.ReasonRevoked, nil
 			}
 		}

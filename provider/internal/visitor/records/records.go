@@ -75,10 +75,64 @@ func (x *Records) subjectMark(tx store.Tx, s Subject) (string, error) {
 	return x.mark(tx, "subject", s.Connection, strconv.FormatInt(s.Since, 10), s.Subject)
 }
 
-// Person is what is known of a visitor; a record holds it sealed.
+// Person is what is known of a visitor; a record holds it sealed. The fields are the
+// last that a connection has said.
 type Person struct {
 	store.VisitorFields
-	Subjects []Subject `json:"subjects"`
+	Subjects []Known `json:"subjects"`
+	// Former are the marks of what a connection once said and says no more, so that an
+	// erasure finds that too. The newest are last.
+	Former []string `json:"former,omitempty"`
+}
+
+// Known is who a visitor is to one connection, and what that one says of them.
+type Known struct {
+	Subject
+	ExternalID string `json:"external_id,omitempty"`
+	// Mapped: the connection was told where to find ExternalID, and has found it.
+	Mapped   bool   `json:"mapped,omitempty"`
+	Email    string `json:"email,omitempty"`
+	Verified bool   `json:"verified,omitempty"`
+}
+
+// Knows puts what a connection says of the visitor in the place of what it has said.
+func (p *Person) Knows(k Known) {
+	if i := p.subject(k.Subject); i >= 0 {
+		p.Subjects[i] = k
+		return
+	}
+	p.Subjects = append(p.Subjects, k)
+}
+
+func (p *Person) subject(s Subject) int {
+	return slices.IndexFunc(p.Subjects, func(k Known) bool { return k.Subject == s })
+}
+
+// Absorb adds what is known of a visitor who has turned out to be the same.
+func (p *Person) Absorb(other *Person) {
+	for _, k := range other.Subjects {
+		if p.subject(k.Subject) < 0 {
+			p.Subjects = append(p.Subjects, k)
+		}
+	}
+	p.Former = append(p.Former, other.Former...)
+}
+
+// said are the external ids and the addresses of all connections together.
+func (p *Person) said() (externalIDs, emails []string) {
+	externalIDs, emails = added(nil, p.ExternalID), added(nil, p.Email)
+	for i := range p.Subjects {
+		externalIDs, emails = added(externalIDs, p.Subjects[i].ExternalID), added(emails, p.Subjects[i].Email)
+	}
+	return externalIDs, emails
+}
+
+// added is the list with the text, unless that is empty or in it.
+func added(list []string, text string) []string {
+	if text == "" || slices.Contains(list, text) {
+		return list
+	}
+	return append(list, text)
 }
 
 // mark is a MAC of a text under the site's secret; kind keeps the uses apart.
@@ -132,9 +186,35 @@ func (x *Records) LoggedOut(tx store.Tx, gone *session.UpstreamLogout) (key stri
 	return key, indexes, nil
 }
 
+// maxFormer is how many marks of what was said once are kept.
+const maxFormer = 100
+
 // Write seals what is known of the visitor into the record, with what it is found
 // by, and puts it.
 func (x *Records) Write(tx store.Tx, v *store.Visitor, p *Person) (err error) {
+	before := v.Marks
+	v.Subjects, v.Marks = nil, nil
+	for _, k := range p.Subjects {
+		m, err := x.subjectMark(tx, k.Subject)
+		if err != nil {
+			return err
+		}
+		v.Subjects = append(v.Subjects, m)
+	}
+	for _, one := range bannable(p) {
+		m, err := x.mark(tx, one.kind, one.text)
+		if err != nil {
+			return err
+		}
+		v.Marks = added(v.Marks, m)
+	}
+	slices.Sort(v.Marks)
+	for _, m := range before {
+		if !slices.Contains(v.Marks, m) {
+			p.Former = added(p.Former, m)
+		}
+	}
+	p.Former = p.Former[max(0, len(p.Former)-maxFormer):]
 	plain, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -142,43 +222,27 @@ func (x *Records) Write(tx store.Tx, v *store.Visitor, p *Person) (err error) {
 	if v.Sealed, err = x.Sealer.Seal(tx.Site(), store.Visitors.Kind, v.ID, plain); err != nil {
 		return err
 	}
-	v.Subjects, v.Marks = nil, nil
-	for _, s := range p.Subjects {
-		m, err := x.subjectMark(tx, s)
-		if err != nil {
-			return err
-		}
-		v.Subjects = append(v.Subjects, m)
-	}
-	for kind, text := range bannable(p) {
-		m, err := x.mark(tx, kind, text)
-		if err != nil {
-			return err
-		}
-		v.Marks = append(v.Marks, m)
-	}
-	slices.Sort(v.Marks)
-	v.Marks = slices.Compact(v.Marks)
 	return store.Visitors.Put(tx, v)
 }
 
-// bannable are the things by which a ban finds those whom it may be on.
-func bannable(p *Person) func(func(kind, text string) bool) {
-	return func(yield func(kind, text string) bool) {
-		if p.ExternalID != "" && !yield("external", p.ExternalID) {
-			return
-		}
-		_, domain, ok := strings.Cut(p.Email, "@")
-		if !ok || !yield("email", plainEmail(p.Email)) {
-			return
-		}
+// criterion is one thing that a ban may name.
+type criterion struct{ kind, text string }
+
+// bannable are those by which a ban finds whom it may be on.
+func bannable(p *Person) (all []criterion) {
+	externalIDs, emails := p.said()
+	for _, id := range externalIDs {
+		all = append(all, criterion{"external", id})
+	}
+	for _, email := range emails {
+		all = append(all, criterion{"email", plainEmail(email)})
+		_, domain, _ := strings.Cut(email, "@")
 		for domain != "" {
-			if !yield("domain", strings.ToLower(domain)) {
-				return
-			}
+			all = append(all, criterion{"domain", strings.ToLower(domain)})
 			_, domain, _ = strings.Cut(domain, ".")
 		}
 	}
+	return all
 }
 
 // plainEmail is an address without its +tag.
@@ -230,12 +294,25 @@ func (x *Records) Aliases(tx store.Tx, id string) (ids []string, err error) {
 	return ids, nil
 }
 
+// Names are all that the visitor with that id, or alias, has and had.
+func (x *Records) Names(tx store.Tx, id string) ([]string, error) {
+	rec, err := x.Find(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return []string{id}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	aliases, err := x.Aliases(tx, rec.ID)
+	return append(aliases, rec.ID), err
+}
+
 // Facts are what bans are judged by, but for the address. p may be nil.
 func (x *Records) Facts(tx store.Tx, id string, p *Person) (policy.BanFacts, error) {
 	aliases, err := x.Aliases(tx, id)
 	facts := policy.BanFacts{VisitorIDs: append([]string{id}, aliases...)}
 	if p != nil {
-		facts.ExternalID, facts.Email = p.ExternalID, p.Email
+		facts.ExternalIDs, facts.Emails = p.said()
 	}
 	return facts, err
 }
