@@ -51,6 +51,8 @@ type Connection struct {
 	Updated time.Time `json:"updated"`
 	// Rebound is when it was given another provider: its subjects are not those of before.
 	Rebound time.Time `json:"rebound,omitzero"`
+	// Resumed is when it was switched on again: what visitors had by it before is over.
+	Resumed time.Time `json:"resumed,omitzero"`
 	// Changed is when something changed that a rehearsal covers: all but Name,
 	// Disabled, Default and Enforce. Rehearsed is when an administrator has signed in
 	// through it last, and who.

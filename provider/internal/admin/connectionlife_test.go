@@ -182,6 +182,13 @@ func testADisabledConnectionEndsWhatBeganThereAndKeepsItsLinks(t *testing.T, on 
 	if lines := h.must("apply", "", oneSite(`connections: [{id: corp, disabled: false}]`)); len(lines) != 1 {
 		t.Errorf("%q", lines)
 	}
+	h.view(func(tx store.Tx) error {
+		c, err := store.Connections.Get(tx, "corp")
+		if err != nil || c.Resumed.IsZero() || !c.Resumed.After(c.Changed) {
+			t.Errorf("on again at %v, changed at %v: %v", c.Resumed, c.Changed, err)
+		}
+		return nil
+	})
 }
 
 func TestARemovedConnectionTakesItsLinksKeysAndSessionsWithIt(t *testing.T) {

@@ -56,6 +56,9 @@ func (p planner) connectionAfter(f *fileConnection, before store.Connection, had
 		after.Rebound = changedAt(time.UnixMicro(before.Since()), p.now)
 		*p.warnings = append(*p.warnings, fmt.Sprintf("connection %s: its provider is another, so that its subjects are: the links to agents go, and visitors whom it knew are new to it", f.ID))
 	}
+	if before.Disabled && !after.Disabled {
+		after.Resumed = p.now
+	}
 	if had && !sameJSON(before, after) {
 		after.Updated = p.now
 	}
@@ -118,7 +121,7 @@ func entityOf(c *store.SAMLConnection) string {
 // whether it is used, offered first or enforced.
 func rehearsable(c store.Connection) store.Connection {
 	c.Name, c.Disabled, c.Default, c.Enforce, c.RehearsedBy = "", false, false, false, ""
-	c.Created, c.Updated, c.Changed, c.Rehearsed, c.Rebound = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.Created, c.Updated, c.Changed, c.Rehearsed, c.Rebound, c.Resumed = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return c
 }
 

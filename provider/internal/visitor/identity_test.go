@@ -29,8 +29,10 @@ func (h *house) connect(id string, change func(*store.Connection)) {
 		ID: id, Kind: store.ConnectionJWT, For: store.ForVisitors, Name: id, Created: h.now(), Updated: h.now(),
 		JWT: &store.JWTConnection{Keys: []store.VerificationKey{{KID: "s1", Secret: sealed}}},
 	}
-	if s := load(h); s.Connection(id) != nil { // the same, changed
-		c.Created = s.Connection(id).Created
+	for _, before := range load(h).Connections() {
+		if before.ID == id { // the same, changed
+			c.Created = before.Created
+		}
 	}
 	if change != nil {
 		change(&c)

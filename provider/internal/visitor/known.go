@@ -119,9 +119,9 @@ func (x *Visitors) session(tx store.Tx, s *site.Site, v *renewal, now time.Time)
 }
 
 // connectionOfSession is the one by which it began; nil if that is visitors' no more,
-// or another with its name.
+// another with its name, or was switched off in between.
 func connectionOfSession(s *site.Site, one *store.VisitorSession) *store.Connection {
-	if c := s.Connection(one.Connection); c != nil && c.For == store.ForVisitors && c.Since() == one.Since {
+	if c := s.Connection(one.Connection); c != nil && c.For == store.ForVisitors && c.Since() == one.Since && one.Shown.After(c.Resumed) {
 		return c
 	}
 	return nil

@@ -274,6 +274,26 @@ func TestAVisitorShowsWhoTheyAreOnceInThirtyDays(t *testing.T) {
 	h.start(map[string]any{"renew": b.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
 }
 
+func TestASessionDoesNotOutliveThatItsConnectionWasOff(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	h.connect("shop", nil)
+	a := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)})
+	h.connect("shop", func(c *store.Connection) { c.Disabled = true })
+	h.start(map[string]any{"renew": a.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
+	h.later(time.Second)
+	h.connect("shop", func(c *store.Connection) { c.Resumed = h.now() })
+	h.start(map[string]any{"renew": a.text("renew")}).want(t, http.StatusBadRequest, "invalid_grant", "")
+	h.later(time.Second)
+	b := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil), "renew": a.text("renew")})
+	if b.text("visitor_id") != a.text("visitor_id") {
+		t.Errorf("shown anew: %d %s", b.Code, b.Body)
+	}
+	if c := h.start(map[string]any{"renew": b.text("renew")}); c.Code != http.StatusOK {
+		t.Errorf("%d %s", c.Code, c.Body)
+	}
+}
+
 func TestAProofOfALoginThatIsOverIsNone(t *testing.T) {
 	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
 		h := newHouse(t, on)
