@@ -161,7 +161,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal, of *connectionCom
 }
 
 func (c *connection) print(t *terminal) {
-	row := func(name, format string, args ...any) { t.say("%-20s %s", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) { t.say("%-21s %s", name, fmt.Sprintf(format, args...)) }
 	row("connection", "%s", c.ID)
 	row("name", "%s", c.Name)
 	row("kind", "%s for %s", c.Kind, c.For)

@@ -109,6 +109,7 @@ func (c checker) ban(b *fileBan) (line, string) {
 		}
 		b.CIDR = p.String()
 	}
+	faults := len(*c.faults)
 	if b.Email != "" {
 		b.Email = c.email(b.At, "visitor_bans: email", b.Email)
 	}
@@ -116,6 +117,9 @@ func (c checker) ban(b *fileBan) (line, string) {
 		if list := c.domains(b.At, "visitor_bans: email_domain", []string{b.EmailDomain}); len(list) == 1 {
 			b.EmailDomain = list[0]
 		}
+	}
+	if len(*c.faults) > faults { // policy would say it again
+		return b.At, ""
 	}
 	rec := b.record()
 	one := policy.Ban{VisitorID: rec.VisitorID, ExternalID: rec.ExternalID, Email: rec.Email, EmailDomain: rec.EmailDomain, Network: rec.Network, Reason: rec.Reason}

@@ -371,6 +371,10 @@ func TestOperatorsSeeWhatToTypeIntoAProvider(t *testing.T) {
 	h.says("connections/show", `{"connection":"corp"}`,
 		`"https://id.example/federation/corp"`, `"https://id.example/federation/corp/acs"`, `"https://id.example/federation/corp/metadata"`, `"ready":false`, `"domains":["acme.example"]`)
 	h.says("connections/show", `{"connection":"entra"}`, `"https://id.example/federation/entra/callback"`, `"https://id.example/federation/entra/backchannel"`)
+	h.must("apply", "", oneSite(`connections: [{id: widget, kind: jwt, for: visitors, keys: [{kid: s1, secret: "thirty-two bytes and a little more"}]}]`))
+	if a := h.do("connections/show", `{"connection":"widget"}`, ""); !strings.Contains(string(a.result), `"https://id.example/federation/widget"`) || strings.Contains(string(a.result), "/federation/widget/jwt") {
+		t.Errorf("where a widget's JWT goes: %s", a.result)
+	}
 	h.says("connections/show", `{"connection":"portal"}`, `"https://id.example/federation/portal/jwt"`, `"kid":"b"`, `["HS512"]`)
 	for _, id := range []string{"corp", "portal", "entra", "shop"} {
 		if a := h.do("connections/show", `{"connection":"`+id+`"}`, ""); strings.Contains(string(a.result), "secret-") {

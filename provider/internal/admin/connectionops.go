@@ -178,7 +178,10 @@ func giveOf(s *site.Site, c *store.Connection) (list []givenURL) {
 	case c.SAML != nil:
 		list = []givenURL{{"metadata", at + "/metadata"}, {"entity id", at}, {"reply (ACS)", at + "/acs"}, {"logout (SLO)", at + "/slo"}}
 	case c.JWT != nil:
-		list = []givenURL{{"audience (aud)", at}, {"answer to", at + "/jwt"}}
+		list = []givenURL{{"audience (aud)", at}}
+		if c.JWT.LoginURL != "" {
+			list = append(list, givenURL{"answer to", at + "/jwt"})
+		}
 	case c.OIDC != nil:
 		list = []givenURL{{"redirect URI", at + "/callback"}, {"back-channel logout", at + "/backchannel"}, {"after logout", at + "/logout"}}
 	}

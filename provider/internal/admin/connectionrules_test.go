@@ -166,6 +166,9 @@ func TestConnectionsThatCannotBeAreRefusedWithWhatIsWrong(t *testing.T) {
 	} {
 		h.refused("apply", "", oneSite("visitor_bans: ["+ban+"]"), "usage", say)
 	}
+	if a := h.do("apply", "", oneSite("visitor_bans: [{email: nobody, reason: x}]")); a.failure == nil || len(a.failure.Faults) != 1 {
+		t.Errorf("one fault is told as %+v", a.failure)
+	}
 	h.view(func(tx store.Tx) error {
 		for c := range store.Connections.All(tx, "") {
 			t.Errorf("%s was stored", c.ID)

@@ -132,7 +132,11 @@ func (v *verification) signature() error {
 	}
 	signed := v.raw[:strings.LastIndexByte(v.raw, '.')]
 	valid := slices.ContainsFunc(candidates, func(k Key) bool { return k.verify(h.alg, []byte(signed), signature) })
-	if err := v.check(CodeInvalid, CheckSignature, valid, "by one of the connection's keys", "by another"); err != nil {
+	by := "by another"
+	if valid {
+		by = "by one of them"
+	}
+	if err := v.check(CodeInvalid, CheckSignature, valid, "by one of the connection's keys", by); err != nil {
 		return err
 	}
 	return v.read(payload)

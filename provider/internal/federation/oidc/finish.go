@@ -105,12 +105,13 @@ func (j *judgement) idToken(ctx context.Context, doc document, t token, nonce, a
 	azp, azpOK := t.text("azp", 1024)
 	_, hasAZP := t.claims["azp"]
 	said, nonceOK := t.text("nonce", maxName)
+	mine := nonceOK && said == nonce && nonce != ""
 	sub, subOK := t.text("sub", maxName)
 	err := j.all(append([]rule{
 		{CodeInvalid, "iss", j.theirs(t), j.Issuer, t.said("iss")},
 		{CodeInvalid, "aud", audOK && slices.Contains(aud, j.ClientID), j.ClientID, t.said("aud")},
 		{CodeInvalid, "azp", azpOK && (azp == j.ClientID || !hasAZP && len(aud) == 1), j.ClientID, t.said("azp")},
-		{CodeInvalid, "nonce", nonceOK && said == nonce && nonce != "", "that of this flow", "another, or none"},
+		{CodeInvalid, "nonce", mine, "that of this flow", is(mine, "that one", "another, or none")},
 		{CodeInvalid, "sub", subOK && sub != "", "a text of at most 255 bytes", t.said("sub")},
 	}, j.times(t, maxAge)...))
 	if err != nil {
@@ -123,7 +124,8 @@ func (j *judgement) idToken(ctx context.Context, doc document, t token, nonce, a
 	if _, there := t.claims["at_hash"]; !there {
 		return nil
 	}
-	return j.check(CodeInvalid, "at_hash", agreed.VerifyAccessToken(access) == nil, "of the access token that came with it", "of another")
+	held := agreed.VerifyAccessToken(access) == nil
+	return j.check(CodeInvalid, "at_hash", held, "of the access token that came with it", is(held, "of that one", "of another"))
 }
 
 // identity is what a token that holds says of somebody.

@@ -272,6 +272,11 @@ func (h *hostile) accepted(name string, change ...object) oidc.Identity {
 	if err != nil {
 		h.t.Errorf("%s: %v %+v", name, err, checks)
 	}
+	for _, one := range checks { // what holds is not told in the words of what does not
+		if one.OK && strings.Contains(one.Got, "another") {
+			h.t.Errorf("%s: %+v", name, one)
+		}
+	}
 	return id
 }
 

@@ -46,7 +46,7 @@ func (j *judgement) logout(ctx context.Context, raw string) (out Logout, err err
 		{CodeInvalid, "iss", j.theirs(t), j.Issuer, t.said("iss")},
 		{CodeInvalid, "aud", audOK && len(aud) == 1 && aud[0] == j.ClientID, j.ClientID + " alone", t.said("aud")},
 		{CodeInvalid, "events", isEvent, logoutEvent, t.said("events")},
-		{CodeInvalid, "nonce", !hasNonce, "none: it is no ID token", "one"},
+		{CodeInvalid, "nonce", !hasNonce, "none: it is no ID token", is(hasNonce, "one", "none")},
 		{CodeInvalid, "jti", jtiOK && jti != "", "a text of at most 255 bytes", t.said("jti")},
 		{CodeInvalid, "sub", subOK && sidOK && (sub != "" || sid != ""), "sub or sid", t.said("sub") + ", " + t.said("sid")},
 	}, j.times(t, maxLogoutAge)...)); err != nil {

@@ -140,6 +140,13 @@ func (j *judgement) check(code, name string, ok bool, expected, got string) erro
 	return &Refused{code, c}
 }
 
+func is(ok bool, yes, no string) string {
+	if ok {
+		return yes
+	}
+	return no
+}
+
 // must refuses; what holds is not worth a line.
 func (j *judgement) must(ok bool, name, expected, got string) error {
 	if ok {
