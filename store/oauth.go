@@ -180,15 +180,12 @@ func RevocationKey(sequence uint64) string { return fmt.Sprintf("%016x", sequenc
 var Revocations = Table[Revocation]{
 	Kind: "revocation", Key: func(r *Revocation) string { return RevocationKey(r.Sequence) }, Expires: func(r *Revocation) time.Time { return r.Expires },
 	Lookups: []Lookup[Revocation]{{Name: "of", Values: func(r *Revocation) []string {
-		return []string{RevokedJTI(r.JTI), RevokedSID(r.SID), RevokedSubject(r.Subject), RevokedClient(r.ClientID)}
+		return []string{RevokedJTI(r.JTI), RevokedSubject(r.Subject), RevokedClient(r.ClientID)}
 	}}},
 }
 
 // RevokedJTI is what entries of that jti, or family, are found by.
 func RevokedJTI(id string) string { return prefixed("jti:", id) }
-
-// RevokedSID is what entries of that sid are found by.
-func RevokedSID(id string) string { return prefixed("sid:", id) }
 
 // RevokedSubject is what entries of that sub are found by.
 func RevokedSubject(id string) string { return prefixed("sub:", id) }

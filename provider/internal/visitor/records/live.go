@@ -69,9 +69,8 @@ func (x *Records) Stand(ctx context.Context, s *site.Site, t Token) (out Standin
 		rec, err := x.Find(tx, t.Subject)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			err = nil
-			if t.shown() && !t.Anonymous { // erased
-				out.Reason = policy.ReasonSubjectInactive
+			if out.Reason, err = x.gone(tx, &t); err != nil {
+				return err
 			}
 		case err != nil:
 			return err
@@ -100,6 +99,21 @@ func (x *Records) known(tx store.Tx, s *site.Site, rec *store.Visitor) (policy.B
 	return x.Facts(tx, rec.ID, person)
 }
 
+// gone says why a token of a visitor without a record is good no longer.
+func (x *Records) gone(tx store.Tx, t *Token) (string, error) {
+	switch {
+	case !t.shown():
+		return "", nil
+	case !t.Anonymous: // erased
+		return policy.ReasonSubjectInactive, nil
+	}
+	gone, err := x.IsGone(tx, t.Subject)
+	if err != nil || !gone {
+		return "", err
+	}
+	return policy.ReasonRevoked, nil
+}
+
 // shown: there is a token. All of ours have a sid.
 func (t *Token) shown() bool { return t.SID != "" }
 
@@ -118,12 +132,12 @@ func (t *Token) lost(rec *store.Visitor) string {
 // announced says what verifiers have heard of the token.
 func (t *Token) announced(tx store.Tx) (string, error) {
 	network, _, _ := strings.Cut(t.ID, ".")
-	for _, name := range []string{store.RevokedJTI(network), store.RevokedSID(t.SID), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
+	for _, name := range []string{store.RevokedJTI(network), store.RevokedSubject(t.Subject), store.RevokedClient(ClientID)} {
 		for r, err := range store.Revocations.List(tx, "of", name) {
 			if err != nil {
 				return "", err
 			}
-			if r.JTI != "" || r.SID != "" || !t.Issued.After(r.Before) {
+			if r.JTI != "" || !t.Issued.After(r.Before) {
 				return policy.ReasonRevoked, nil
 			}
 		}
