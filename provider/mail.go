@@ -47,11 +47,7 @@ func (m Mail) Check() error {
 // Try sends a test mail to the address at once and returns what the mail server
 // said to it. publicURL is the house's.
 func (m Mail) Try(ctx context.Context, publicURL, to string) (answer string, err error) {
-	pages, err := templates.New()
-	if err != nil {
-		return "", fmt.Errorf("read the pages: %w", err)
-	}
-	return mail.Trial(ctx, mail.Options{Pages: pages, URL: m.URL, From: m.From, AllowPlain: m.AllowPlain, RootCAs: m.RootCAs}, publicURL, to)
+	return mail.Trial(ctx, mail.Options{Pages: templates.New(), URL: m.URL, From: m.From, AllowPlain: m.AllowPlain, RootCAs: m.RootCAs}, publicURL, to)
 }
 
 // setUpMail makes the outbox and tells the metrics of it.

@@ -126,10 +126,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := templates.New()
-	if err != nil {
-		return nil, fmt.Errorf("read the pages: %w", err)
-	}
+	pages := templates.New()
 	s := &Server{sites: sites, engine: o.Store, store: sites.Store(), now: o.Now, log: o.Log}
 	failed := func(err error) { s.log.Error().Err(err).Msg("background work failed; it is tried again") }
 

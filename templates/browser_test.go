@@ -171,10 +171,7 @@ func (b *browser) media(t *testing.T, features ...*emulation.MediaFeature) {
 }
 
 func (b *browser) handler(t *testing.T) http.Handler {
-	renderer, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	renderer := New()
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/", Static())
 	mux.Handle("GET /acme/static/", http.StripPrefix("/acme", Static()))

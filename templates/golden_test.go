@@ -15,10 +15,7 @@ var update = flag.Bool("update", false, "write testdata/*.golden.html anew")
 
 func render(t *testing.T, page Page) string {
 	t.Helper()
-	r, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := New()
 	var b bytes.Buffer
 	if err := r.Render(&b, page); err != nil {
 		t.Fatal(err)

@@ -130,27 +130,27 @@ func (r *Renderer) Mail(f MailFrame, m Mail) (MailText, error) {
 	if err := m.check(f); err != nil {
 		return MailText{}, err
 	}
-	l, ok := r.languages[f.Locale]
-	if !ok {
-		l = r.languages[localeTags[0]]
+	words, err := r.language(f.Locale).words()
+	if err != nil {
+		return MailText{}, err
 	}
 	sources, err := mailSources()
 	if err != nil {
 		return MailText{}, err
 	}
-	if _, ok := l.words["mail."+m.Name+".subject"]; !ok {
+	if _, ok := words["mail."+m.Name+".subject"]; !ok {
 		m.Name = noticeOther
 	}
 	var plain, rich bytes.Buffer
-	spoken := mailWords[string]{l.words, f, m, plainValue(l.words), func(s string) string { return s }}
+	spoken := mailWords[string]{words, f, m, plainValue(words), func(s string) string { return s }}
 	if err := sources.text.Execute(&plain, spoken.view()); err != nil {
 		return MailText{}, fmt.Errorf("mail %s: %w", m.Name, err)
 	}
-	marked := mailWords[template.HTML]{l.words, f, m, richValue, func(s string) template.HTML { return template.HTML(html.EscapeString(s)) }}
+	marked := mailWords[template.HTML]{words, f, m, richValue, func(s string) template.HTML { return template.HTML(html.EscapeString(s)) }}
 	if err := sources.html.Execute(&rich, marked.view()); err != nil {
 		return MailText{}, fmt.Errorf("mail %s: %w", m.Name, err)
 	}
-	subject := mailWords[string]{l.words, f, m, func(s string) string { return s }, spoken.as}
+	subject := mailWords[string]{words, f, m, func(s string) string { return s }, spoken.as}
 	return MailText{Subject: subject.say("subject"), Text: tidy(plain.String()), HTML: rich.String()}, nil
 }
 

@@ -52,10 +52,7 @@ func mailSamples() []Mail {
 
 func renderMail(t *testing.T, f MailFrame, m Mail) MailText {
 	t.Helper()
-	r, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := New()
 	out, err := r.Mail(f, m)
 	if err != nil {
 		t.Fatal(err)
@@ -203,10 +200,7 @@ func tags(t *testing.T, page string) (all []string) {
 
 func TestAMailLeadsToWebPagesOnly(t *testing.T) {
 	t.Parallel()
-	r, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := New()
 	for _, address := range []string{"javascript:alert(1)", "data:text/html,x", "//evil.example/x", "/reset/x", "mailto:a@b"} {
 		if _, err := r.Mail(mailFrame("en"), Mail{Name: "reset", URL: address}); err == nil {
 			t.Errorf("a mail leads to %s", address)

@@ -41,24 +41,23 @@ type Renderer struct {
 
 // language is one locale's words and the pages already parsed with them.
 type language struct {
-	words words
+	words func() (words, error) // read once
 	mu    sync.RWMutex
 	pages map[string]*template.Template
 }
 
-// New reads the words of every locale. Pages are parsed when first shown, so
-// that starting costs a millisecond; the tests parse them all.
-func New() (*Renderer, error) {
+// New shows every page. Words are read and pages parsed when first shown, so that
+// starting costs nothing; the tests read and parse them all.
+func New() *Renderer {
 	r := &Renderer{languages: map[string]*language{}}
 	r.buffers.New = func() any { return new(bytes.Buffer) }
 	for _, tag := range localeTags {
-		w, err := readWords(tag)
-		if err != nil {
-			return nil, err
+		r.languages[tag] = &language{
+			words: sync.OnceValues(func() (words, error) { return readWords(tag) }),
+			pages: map[string]*template.Template{},
 		}
-		r.languages[tag] = &language{words: w, pages: map[string]*template.Template{}}
 	}
-	return r, nil
+	return r
 }
 
 // Render writes the page in its Frame's locale (English if there is no such).
@@ -95,8 +94,11 @@ func (l *language) page(file string) (*template.Template, error) {
 	if ok {
 		return tmpl, nil
 	}
-	tmpl, err := parse(file, l.words)
+	w, err := l.words()
 	if err != nil {
+		return nil, err
+	}
+	if tmpl, err = parse(file, w); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()

@@ -26,10 +26,7 @@ type aShop struct {
 
 func openShop(t *testing.T) *aShop {
 	t.Helper()
-	renderer, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	renderer := New()
 	s := &aShop{}
 	issuer := http.NewServeMux()
 	issuer.Handle("GET /static/", Static())

@@ -37,7 +37,7 @@ const origin = "https://id.example"
 var ana = store.Agent{ID: "ana", Email: "ana@acme.example", Name: "Ana Silva", Locale: "en"}
 
 // pages are the words, read once.
-var pages = sync.OnceValues(templates.New)
+var pages = sync.OnceValue(templates.New)
 
 // house is two sites, "" and acme; its clock stands.
 type house struct {
@@ -101,8 +101,7 @@ func newHouse(t *testing.T, on ...storetest.Engine) *house {
 		h.ok(site.Create(t.Context(), h.store, path, "", site.DefaultSettings("Acme"), h.now))
 		h.ok(k.Ensure(t.Context(), path))
 	}
-	words, err := pages()
-	h.ok(err)
+	words := pages()
 	h.options = Options{
 		Store: h.store, Sites: h.sites, Sealer: sealer, Pages: words, From: "no-reply@acme.example", Now: h.clock, Log: zerolog.New(h),
 		Audit: audit.New(audit.Options{Store: h.store, Sites: h.sites, Keys: k, Now: h.clock}),

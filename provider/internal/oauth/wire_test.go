@@ -20,8 +20,7 @@ import (
 )
 
 func (h *house) wire() {
-	pages, err := templates.New()
-	h.ok(err)
+	pages := templates.New()
 	sealer, err := store.NewSealer(make([]byte, 32))
 	h.ok(err)
 	h.keys = keys.New(keys.Options{Store: h.store, Sealer: sealer, Sites: h.sites, Now: h.now})

@@ -156,8 +156,7 @@ func newHouse(t testing.TB, change ...func(*houseOptions)) *house {
 		must(t, ring.Ensure(t.Context(), ""))
 	}
 	log := audit.New(audit.Options{Store: h.store, Sites: sites, Keys: ring, Now: h.now})
-	pages, err := templates.New()
-	must(t, err)
+	pages := templates.New()
 	surroundings := web.New(web.Options{
 		Pages: pages, Rows: slices.Concat(Errors, breakglass.Errors, factor.Errors, password.Errors, session.Errors, site.Errors, audit.Errors, web.Errors), Now: h.now,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},

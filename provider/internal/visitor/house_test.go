@@ -102,8 +102,7 @@ func (h *house) on(engine store.Engine) {
 	h.sealer, err = store.NewSealer([]byte(strings.Repeat("k", 32)))
 	h.ok(err)
 	h.keys = keys.New(keys.Options{Store: h.store, Sealer: h.sealer, Sites: h.sites, Now: h.now})
-	pages, err := templates.New()
-	h.ok(err)
+	pages := templates.New()
 	surroundings := web.New(web.Options{Pages: pages, Rows: append(Errors, web.Errors...), Log: zerolog.Nop(), Now: h.now})
 	h.wire(surroundings)
 }
