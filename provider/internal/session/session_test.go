@@ -215,8 +215,12 @@ func testASessionIsFoundByItsCookieOnly(t *testing.T, on storetest.Engine) {
 	if c.Value == rec.Hash || strings.Contains(rec.Hash, c.Value) {
 		t.Error("the store holds the cookie's value")
 	}
+	swapped := "_"
+	if c.Value[20] == '_' {
+		swapped = "-"
+	}
 	for name, value := range map[string]string{
-		"the stored hash": rec.Hash, "the sid": rec.SID, "cut": c.Value[:50], "longer": c.Value + "A", "another time": "B" + c.Value[1:], "changed": c.Value[:20] + "__" + c.Value[22:], "nothing": "", "1 MiB": strings.Repeat("A", 1<<20),
+		"the stored hash": rec.Hash, "the sid": rec.SID, "cut": c.Value[:50], "longer": c.Value + "A", "another time": "B" + c.Value[1:], "changed": c.Value[:20] + swapped + c.Value[21:], "nothing": "", "1 MiB": strings.Repeat("A", 1<<20),
 	} {
 		r := h.browser("").request()
 		r.Header.Set("Cookie", "__Host-session="+value)

@@ -123,7 +123,11 @@ func TestARenewalTokenIsTheSitesOwnAndEnds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storetest.Bolt)
 	renew := h.start(map[string]any{}).text("renew")
-	for _, bad := range []string{"x", renew[:len(renew)-1], "A" + renew[1:], renew + "A"} {
+	other := "A"
+	if renew[0] == 'A' {
+		other = "B"
+	}
+	for _, bad := range []string{"x", renew[:len(renew)-1], other + renew[1:], renew + "A"} {
 		h.start(map[string]any{"renew": bad}).want(t, http.StatusBadRequest, "invalid_grant", "")
 	}
 	h.later(renewalLife + time.Second)
