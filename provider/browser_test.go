@@ -147,3 +147,23 @@ func (b *browser) signIn(authorize, email, password string) page {
 	}
 	return b.submit(p, "continue", map[string]string{"email": email, "password": password})
 }
+
+// forget drops the cookies of the site whose names end so. What it returns brings them back.
+func (b *browser) forget(site, name string) (back func()) {
+	b.t.Helper()
+	u, err := url.Parse(site)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var dropped []*http.Cookie
+	for _, c := range b.client.Jar.Cookies(u) {
+		if strings.HasSuffix(c.Name, name) {
+			b.client.Jar.SetCookies(u, []*http.Cookie{{Name: c.Name, Path: "/", MaxAge: -1, Secure: true}})
+			dropped = append(dropped, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/", Secure: true})
+		}
+	}
+	if dropped == nil {
+		b.t.Fatalf("no cookie is named %s", name)
+	}
+	return func() { b.client.Jar.SetCookies(u, dropped) }
+}

@@ -118,6 +118,12 @@ func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storete
 	// Another subject that bears an administrator's address does not.
 	h.fails(h.through(person{"eva-2", "eva@acme.example", "Eva Stein", nil}), http.StatusForbidden, "not_linked_administrator")
 
+	// Nor does an administrator who has not rehearsed: with their password off, what helps is break-glass.
+	p = h.through(person{"ana-1", "ana@acme.example", "Ana Silva", nil})
+	if h.fails(p, http.StatusForbidden, "not_linked_administrator"); !strings.Contains(p.body, `href="/break-glass"`) || strings.Contains(p.body, `href="/sign-in/`) {
+		t.Errorf("an administrator who is shut out is told %s", p.body)
+	}
+
 	// Break-glass lifts it.
 	h.control("break-glass/lift", map[string]any{"site": "", "control": "single_sign_on", "minutes": 15}, "")
 	h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
@@ -134,13 +140,48 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	h.fails(h.rehearse(newBrowser(t, ""), "ana@acme.example", person{"mal", "mal@evil.example", "Mal", nil}), http.StatusForbidden, "second_factor_needed")
 	eva := newBrowser(t, "")
 	h.fails(h.rehearse(eva, "eva@acme.example", rajThere), http.StatusForbidden, "linked_to_another")
+	// Who comes back is not who left, or would be let in by no ordinary sign-in.
+	for _, c := range []struct {
+		there person
+		code  string
+		check string
+	}{
+		{person{"ana-1", "ana@acme.example", "Ana Silva", nil}, "linked_to_another", "E-mail address"},
+		{person{"eva-9", "eva@other.example", "Eva Stein", nil}, "email_not_proven", "email_domain"},
+		{person{"eva-9", "", "Eva Stein", nil}, "email_missing", "E-mail address"},
+	} {
+		p := h.rehearse(eva, "eva@acme.example", c.there)
+		h.fails(p, http.StatusForbidden, c.code)
+		for _, words := range []string{"The rehearsal didn’t work", c.check, `href="/federation/corp/rehearse"`} {
+			if !strings.Contains(p.body, words) {
+				t.Errorf("%s does not say %q: %s", c.code, words, p.body)
+			}
+		}
+	}
 	if c := h.connection("corp"); c.EnforceReady() {
 		t.Error("a rehearsal that failed counts")
 	}
 	// A provider that did not ask anew has proven nothing about now.
 	h.fails(h.rehearse(eva, "eva@acme.example", evaThere, func(a *samltest.Answer) { a.AuthnInstant = a.Now.Add(-time.Hour) }), http.StatusForbidden, "provider_refused")
-	// The form is bound to its session.
+	// What failed is shown to nobody but who rehearsed.
 	p := eva.get(h.issuer + "/federation/corp/rehearse")
+	p = eva.submit(p, "continue", nil)
+	to, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := eva.forget(h.issuer, "session")
+	p = eva.post(h.issuer+"/federation/corp/acs", h.answer(readRequest(t, to), rajThere))
+	if h.fails(p, http.StatusBadRequest, "answer_expired"); strings.Contains(p.body, "raj@acme.example") || strings.Contains(p.body, "rehears") {
+		t.Errorf("a stranger reads %s", p.body)
+	}
+	back()
+	// Another address of the site's domain that nobody has here may be the same person's, and is told.
+	if p = h.rehearse(eva, "eva@acme.example", person{"eva-1", "e.stein@acme.example", "Eva Stein", nil}); p.status != http.StatusOK || !strings.Contains(p.body, "e.stein@acme.example") {
+		t.Errorf("another address of hers: %d %s", p.status, p.body)
+	}
+	// The form is bound to its session.
+	p = eva.get(h.issuer + "/federation/corp/rehearse")
 	p.body = strings.Replace(p.body, `name="csrf" value="`, `name="csrf" value="x`, 1)
 	if p = eva.submit(p, "continue", nil); p.status != http.StatusForbidden {
 		t.Errorf("a forged form: %d", p.status)

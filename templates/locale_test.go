@@ -91,7 +91,7 @@ func chosen(key string) bool {
 		func(prefix string) bool { return strings.HasPrefix(key, prefix) }) || becauses.MatchString(key) || key == "federation_error.nameless"
 }
 
-var becauses = regexp.MustCompile(`^(new_password|link_spent|federation_error|visitor_failed)\.[a-z_]+\.(title|text)$`)
+var becauses = regexp.MustCompile(`^(new_password|link_spent|federation_error|visitor_failed)\.[a-z_]+\.(title|text|shut)$`)
 
 // late are keys of words with a number or a day, which are put in when a page is shown.
 var late = regexp.MustCompile(`\{\{(?:count|dated) "([a-z_.]+)"`)

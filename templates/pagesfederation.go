@@ -37,7 +37,8 @@ type FederationErrorPage struct {
 	ConnectionName string // empty: not known
 	RequestID      string
 	RetryURL       string // empty: not offered
-	SignInURL      string // another way to sign in; empty: not offered
+	SignInURL      string // another way to sign in, or what has to be done first; empty: not offered
+	PasswordsOff   bool   // for whom it is about
 	CancelURL      string // empty: not offered
 	ClientName     string // the application that CancelURL leads back to; empty: not shown
 }
@@ -70,11 +71,15 @@ type RehearsedPage struct {
 	Frame
 	ConnectionName string
 	OK             bool
+	Code, Reason   string // of one that failed; Reason is English, as in the trace
+	RequestID      string // of one that failed
+	Email          string // the administrator's own
+	EmailThere     string // at the provider, if it is another
 	Checks         []CheckLine
 	Said           []SaidLine // what the provider said, by its own names
 	Got            []SaidLine // and what our fields became of it
 	Unlinked       []string   // administrators of its domains who are not linked: with enforcement they would need break-glass
-	NextURL        string     // empty: not offered
+	NextURL        string     // where to go on, or to try again; empty: not offered
 }
 
 // CheckLine is one check. The locale's words for Name (check.…) come before Name.

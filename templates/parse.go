@@ -82,6 +82,7 @@ var names = strings.NewReplacer(
 	"{minutes}", `{{$.Minutes}}`,
 	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
 	"{through}", `<b><bdi>{{$.ConnectionName}}</bdi></b>`,
+	"{email_there}", `<b><bdi>{{$.EmailThere}}</bdi></b>`,
 	"{current_email}", `<b><bdi>{{$.CurrentEmail}}</bdi></b>`,
 )
 

@@ -26,6 +26,11 @@ func federationSamples(locale string) map[string]Page {
 	bare.RetryURL, bare.CancelURL, bare.ClientName = "", "/", ""
 	blind := failed("something_new", longName)
 	blind.SignInURL, blind.CancelURL = "", ""
+	administrator := func(shut bool) FederationErrorPage {
+		p := failed("not_linked_administrator", "Acme SSO")
+		p.RetryURL, p.SignInURL, p.PasswordsOff = "", "/federation/corp/rehearse", shut
+		return p
+	}
 	said := []SaidLine{{"urn:oid:0.9.2342.19200300.100.1.3", []string{"ana@acme.example"}}, {"memberOf", []string{"cn=supervisors,ou=groups,dc=acme,dc=example", "cn=staff,ou=groups,dc=acme,dc=example"}}, {"telephoneNumber", nil}}
 	return map[string]Page{
 		"sign_in_one":             SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot", Connections: logins(1)},
@@ -38,6 +43,8 @@ func federationSamples(locale string) map[string]Page {
 		"federation_error":        failed("token_expired", "Acme SSO"),
 		"federation_error_bare":   bare,
 		"federation_error_other":  blind,
+		"federation_error_admin":  administrator(false),
+		"federation_error_shut":   administrator(true),
 		"federation_confirm":      FederationConfirmPage{Frame: at("/federation/corp/acs"), Action: "/federation/corp/resume", Handle: "h4ndle", ConnectionName: "Acme SSO", Email: "raj@acme.example", CancelURL: "/"},
 		"federation_confirm_else": FederationConfirmPage{Frame: at("/federation/corp/acs"), Action: "/federation/corp/resume", Handle: "h4ndle", Email: longEmail, CurrentEmail: "ana@acme.example"},
 		"rehearse":                RehearsePage{Frame: at("/federation/corp/rehearse"), Action: "/federation/corp/rehearse", CSRF: "c5rf", ConnectionName: "Acme SSO", Email: "ana@acme.example", Domains: []string{"acme.example", "acme.test"}, Links: true, BackURL: "/account"},
@@ -45,7 +52,8 @@ func federationSamples(locale string) map[string]Page {
 		"rehearsed": RehearsedPage{Frame: at("/federation/corp/rehearsed"), ConnectionName: "Acme SSO", OK: true, Said: said, Unlinked: []string{"raj@acme.example", longEmail}, NextURL: "/account",
 			Checks: []CheckLine{{"signature", true, "", ""}, {"audience", true, "https://id.acme.example/federation/corp", "https://id.acme.example/federation/corp"}, {"something_new", true, "", ""}},
 			Got:    []SaidLine{{"email", []string{"ana@acme.example"}}, {"roles", []string{"supervisors"}}}},
-		"rehearsed_failed": RehearsedPage{Frame: at("/federation/corp/rehearsed"), ConnectionName: "Acme SSO", NextURL: "/federation/corp/rehearse",
+		"rehearsed_differs": RehearsedPage{Frame: at("/federation/corp/rehearsed"), ConnectionName: "Acme SSO", OK: true, Email: "ana@acme.example", EmailThere: longEmail, NextURL: "/account"},
+		"rehearsed_failed": RehearsedPage{Frame: at("/federation/corp/rehearsed"), ConnectionName: "Acme SSO", Code: "token_invalid", Reason: "the answer is for another audience", RequestID: "5f0c1e7a9b24d3c86a10", NextURL: "/federation/corp/rehearse",
 			Checks: []CheckLine{{"signature", true, "", ""}, {"audience", false, "https://id.acme.example/federation/corp", "https://id.acme.example/federation/" + longName}, {"clock", false, "", ""}}},
 		"lead":                    LeadPage{Frame: frame, Connection: logins(1)[0]},
 		"provider_post":           ProviderPostPage{Frame: at("/federation/corp/start"), Action: "https://idp.example/sso", ConnectionName: "Acme SSO", Fields: [][2]string{{"SAMLRequest", "PHNhbWxwOkF1dGhuUmVxdWVzdC8+"}, {"RelayState", "r1"}}},

@@ -3,6 +3,7 @@ package templates
 import (
 	"html"
 	"html/template"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,6 +36,9 @@ func (w words) signInProblem(p SignInPage) template.HTML {
 // federationError is why signing in through a connection did not work.
 func (w words) federationError(p FederationErrorPage) template.HTML {
 	keys := []string{"federation_error." + p.Code + ".text", "federation_error.other.text"}
+	if p.PasswordsOff {
+		keys = slices.Insert(keys, 0, "federation_error."+p.Code+".shut")
+	}
 	if p.ConnectionName != "" {
 		return w.tell(p.ConnectionName, 0, keys...)
 	}

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -77,7 +78,20 @@ func (x *Federation) tell(w http.ResponseWriter, r *http.Request, at *attempt, c
 	if at.flow != nil && at.flow.Visitor != nil {
 		return x.visitorFailed(w, r, at, code, requestID)
 	}
-	return x.errorPage(w, r, at, code, requestID)
+	status := statusOf[code]
+	if status == 0 {
+		status = http.StatusForbidden
+	}
+	if at.flow != nil && at.flow.Mode == modeRehearse {
+		if told, err := x.rehearsalFailed(w, r, at, status, code, requestID); told || err != nil {
+			return err
+		}
+	}
+	page, err := x.errorPage(r, at, code, requestID)
+	if err != nil {
+		return err
+	}
+	return x.Web.Render(w, r, status, page)
 }
 
 // note writes the audit log: of whom nobody knows, by the minute.
@@ -99,24 +113,55 @@ var statusOf = map[string]int{
 	codeTokenExpired: http.StatusBadRequest, codeMissing: http.StatusBadRequest, codeReplayed: http.StatusBadRequest,
 }
 
-func (x *Federation) errorPage(w http.ResponseWriter, r *http.Request, at *attempt, code, requestID string) error {
+// errorPage says what happened, and leads to what helps.
+func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID string) (templates.FederationErrorPage, error) {
 	page := templates.FederationErrorPage{
 		Frame: x.Web.Frame(r), Code: code, ConnectionName: at.conn.Name, RequestID: requestID,
+	}
+	switch {
+	case at.conn.For != store.ForAgents:
+		return page, nil
+	case code == codeAdministrator:
+		shut, err := x.passwordsOff(r, at)
+		page.SignInURL = at.path("/rehearse")
+		if page.PasswordsOff = shut; shut {
+			page.SignInURL = at.site.Base() + "/break-glass"
+		}
+		return page, err
+	case code == codeFactorNeeded:
+		page.SignInURL = at.site.Base() + "/account/factors"
+		return page, nil
 	}
 	if at.flow != nil && at.flow.Mode == modeAgent {
 		if _, err := x.Sessions.SignIn(r, at.site, at.flow.SignIn); err == nil {
 			page.RetryURL = at.path(startPath(at.flow.SignIn))
+			if asAnother[code] {
+				page.RetryURL += "&" + anotherQuery
+			}
 			page.SignInURL = at.site.Base() + "/sign-in/" + url.PathEscape(at.flow.SignIn) + "?here=1"
 		}
 	}
-	if page.SignInURL == "" && at.conn.For == store.ForAgents {
+	if page.SignInURL == "" {
 		page.SignInURL = at.site.Base() + "/account"
 	}
-	status := statusOf[code]
-	if status == 0 {
-		status = http.StatusForbidden
-	}
-	return x.Web.Render(w, r, status, page)
+	return page, nil
+}
+
+// asAnother are the faults of who came: the same person would meet them again, so that
+// the provider is to let them be another.
+var asAnother = map[string]bool{codeNoUser: true, codeInactive: true, codeLinked: true, codeEmailMissing: true, codeEmailUnproven: true}
+
+// passwordsOff reports whether the account's own password is of no use now.
+func (x *Federation) passwordsOff(r *http.Request, at *attempt) (off bool, err error) {
+	err = x.Store.View(r.Context(), at.site.Path, func(tx store.Tx) error {
+		agent, err := store.Agents.Get(tx, at.agent)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		off = at.site.Enforcing(agent.Email, x.Now()) != nil
+		return err
+	})
+	return off, err
 }
 
 // connectionRef is the connection in the audit log.

@@ -27,8 +27,9 @@ const (
 	codeNotForVisitors = "not_for_visitors"
 	codeOrigin         = "origin_not_allowed"
 	codeRehearsal      = "rehearsal_needed"
-	codeAccessDenied   = "access_denied"
 	codeFactorNeeded   = "second_factor_needed"
+
+	codeNotAdministrator = "not_administrator"
 )
 
 // fault is why an attempt ended. Who tried learns the code; administrators read

@@ -61,9 +61,9 @@ func (x oidcSource) Start(ctx context.Context, at *attempt, hint asked) (away, e
 	config.LoginHint = hint.loginHint
 	if hint.fresh {
 		config.MaxAge = new(int)
-		if config.Prompt == "" {
-			config.Prompt = "login"
-		}
+	}
+	if (hint.fresh || hint.another) && config.Prompt == "" {
+		config.Prompt = "login"
 	}
 	begun, err := x.oidc.Begin(ctx, config, at.flow.State)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -56,7 +57,7 @@ func (x *Federation) administrator(tx store.Tx, r *http.Request, at *attempt) (s
 	}
 	at.agent = v.Agent.ID
 	if !slices.Contains(at.site.Permissions(v.Agent.Roles), permissionSSO) {
-		return v, refuse(codeAccessDenied, "the agent lacks the permission %s", permissionSSO)
+		return v, refuse(codeNotAdministrator, "the agent lacks the permission %s", permissionSSO)
 	}
 	held, err := x.Factors.Has(tx, v.Agent.ID)
 	if err != nil {
@@ -186,8 +187,12 @@ func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at 
 		if err := x.take(tx, at, handle); err != nil {
 			return err
 		}
-		if err := x.linkOwn(r.Context(), tx, at, id, &v.Agent); err != nil {
+		email, err := x.linkOwn(r.Context(), tx, at, id, &v.Agent)
+		if err != nil {
 			return err
+		}
+		if page.Email = v.Agent.Email; email != page.Email {
+			page.EmailThere = email
 		}
 		page.Unlinked, err = unlinkedAdministrators(tx, at)
 		if err != nil {
@@ -204,29 +209,80 @@ func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at 
 	return x.Web.Render(w, r, http.StatusOK, page)
 }
 
-// linkOwn links the subject to who is signed in here.
-func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent) error {
-	if err := at.stillTheirs(id); err != nil {
-		return err
+// linkOwn links the subject to who is signed in here. email is their address there.
+func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *identity, agent *store.Agent) (email string, err error) {
+	if email, err = at.rehearsedEmail(id); err != nil {
+		return "", err
 	}
 	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, id.Subject))
 	switch {
 	case err == nil && link.AgentID == agent.ID:
 		link.Rehearsed = true
-		return store.Links.Put(tx, &link)
+		return email, store.Links.Put(tx, &link)
 	case err == nil:
-		return refuse(codeLinked, "the subject is linked to another account")
+		return "", refuse(codeLinked, "the subject is linked to another account")
 	case !errors.Is(err, store.ErrNotFound):
-		return err
+		return "", err
 	}
 	if err := notLinkedYet(tx, at.conn.ID, agent.ID); err != nil {
-		return err
+		return "", err
+	}
+	if err := at.nobodyElses(tx, agent, email); err != nil {
+		return "", err
+	}
+	return email, x.link(ctx, tx, at, id, agent, email, true)
+}
+
+// rehearsedEmail is the address at the provider, held to what everybody's is held to
+// who is not linked yet: what would shut them out is to fail now. A connection without
+// domains links by rehearsals alone, whatever the address.
+func (at *attempt) rehearsedEmail(id *identity) (string, error) {
+	if len(at.conn.Domains) > 0 {
+		return at.provenEmail(id)
 	}
 	email, err := web.CanonicalEmail(id.Profile.Email)
 	if err != nil {
-		email = ""
+		return "", at.stillTheirs(id)
 	}
-	return x.link(ctx, tx, at, id, agent, email, true)
+	return email, at.stillTheirs(id)
+}
+
+// nobodyElses refuses an address that another account has here: whoever came back is
+// not who left.
+func (at *attempt) nobodyElses(tx store.Tx, agent *store.Agent, email string) error {
+	other, err := store.Agents.Find(tx, "email", email)
+	switch {
+	case email == "" || errors.Is(err, store.ErrNotFound) || err == nil && other.ID == agent.ID:
+		return nil
+	case err != nil:
+		return fmt.Errorf("find the agent: %w", err)
+	}
+	at.check("email", false, agent.Email, email)
+	return refuse(codeLinked, "the address there is that of another account here: sign in there as yourself")
+}
+
+// rehearsalFailed shows what failed to the administrator who rehearses, and reports
+// whether this is their browser.
+func (x *Federation) rehearsalFailed(w http.ResponseWriter, r *http.Request, at *attempt, status int, code, requestID string) (bool, error) {
+	rec, mine := store.TraceRecord{Checks: at.checks, Claims: at.said}, false
+	err := x.Store.View(r.Context(), at.site.Path, func(tx store.Tx) error {
+		here, err := x.Sessions.Find(tx, r, at.site)
+		if errors.Is(err, session.ErrNone) || err == nil && here.SID != at.flow.Session {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		mine = true
+		return x.readTrace(tx, at, requestID, &rec)
+	})
+	if err != nil || !mine {
+		return false, err
+	}
+	return true, x.Web.Render(w, r, status, templates.RehearsedPage{
+		Frame: x.Web.Frame(r), ConnectionName: at.conn.Name, Code: code, Reason: rec.Reason, RequestID: requestID,
+		Checks: checkLines(rec.Checks), Said: saidLines(rec.Claims), NextURL: at.path("/rehearse"),
+	})
 }
 
 func (x *Federation) noteRehearsal(ctx context.Context, tx store.Tx, at *attempt, agent *store.Agent) error {

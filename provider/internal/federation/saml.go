@@ -33,7 +33,7 @@ func (x samlSource) Start(ctx context.Context, at *attempt, hint asked) (to away
 		binding = saml.Post
 	}
 	request, err := saml.NewAuthnRequest(sp, idp.SSO[binding], saml.RequestOptions{
-		ForceAuthn: at.conn.SAML.ForceAuthn || hint.fresh, NameIDFormat: at.conn.SAML.NameIDFormat, AuthnContexts: at.conn.SAML.AuthnContexts,
+		ForceAuthn: at.conn.SAML.ForceAuthn || hint.fresh || hint.another, NameIDFormat: at.conn.SAML.NameIDFormat, AuthnContexts: at.conn.SAML.AuthnContexts,
 	}, x.Now())
 	if err != nil {
 		return to, err

@@ -21,8 +21,12 @@ type away struct {
 // asked is what a source may tell its provider of whom it is about.
 type asked struct {
 	loginHint string
-	fresh     bool
+	fresh     bool // the answer is to say that it asked anew
+	another   bool // let them be somebody else than last time
 }
+
+// anotherQuery asks for it in a query.
+const anotherQuery = "another=1"
 
 // start is GET /start. With flow it is for a sign-in of this browser; with visitor
 // for a widget; else it begins a sign-in of its own.
@@ -38,7 +42,7 @@ func (x *Federation) start(w http.ResponseWriter, r *http.Request) error {
 	if query.Get("visitor") != "" || at.conn.For == store.ForVisitors {
 		return x.startVisitor(w, r, at, query)
 	}
-	hint := asked{loginHint: query.Get("login_hint")}
+	hint := asked{loginHint: query.Get("login_hint"), another: query.Get("another") == "1"}
 	if len(hint.loginHint) > 254 {
 		return web.ErrBadRequest
 	}

@@ -74,6 +74,27 @@ func (x *Federation) putTrace(r *http.Request, at *attempt, rec store.TraceRecor
 	})
 }
 
+// readTrace reads what was kept of that request; rec stays if there is no such.
+func (x *Federation) readTrace(tx store.Tx, at *attempt, requestID string, rec *store.TraceRecord) error {
+	for t, err := range store.Traces.List(tx, "connection", at.conn.ID) {
+		if err != nil {
+			return fmt.Errorf("list traces: %w", err)
+		}
+		plain, err := x.Sealer.Open(at.site.Path, store.Traces.Kind, t.ID, t.Sealed)
+		if err != nil {
+			return fmt.Errorf("open a trace: %w", err)
+		}
+		var one store.TraceRecord
+		if err := json.Unmarshal(plain, &one); err != nil {
+			return fmt.Errorf("decode a trace: %w", err)
+		}
+		if one.RequestID == requestID {
+			*rec = one
+		}
+	}
+	return nil
+}
+
 // shown is what the provider said, within limits.
 func shown(said map[string][]string) map[string][]string {
 	out := map[string][]string{}
