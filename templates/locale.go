@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -67,12 +68,16 @@ func LocaleLinks(u *url.URL) []LocaleLink {
 type words map[string]string
 
 func readWords(tag string) (words, error) {
-	data, err := files.ReadFile("locales/" + tag + ".json")
+	packed, err := files.Open("locales/" + tag + ".json.gz")
 	if err != nil {
 		return nil, err
 	}
+	text, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, fmt.Errorf("unpack locale %s: %w", tag, err)
+	}
 	w := words{}
-	if err := json.Unmarshal(data, &w); err != nil {
+	if err := json.NewDecoder(text).Decode(&w); err != nil {
 		return nil, fmt.Errorf("read locale %s: %w", tag, err)
 	}
 	w["locale"] = tag

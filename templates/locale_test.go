@@ -1,8 +1,10 @@
 package templates
 
 import (
+	"encoding/json"
 	"maps"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -234,6 +236,28 @@ func TestAnErrorWithoutWordsIsExplainedByItsStatus(t *testing.T) {
 	} {
 		if page := render(t, ErrorPage{Status: c.status, Key: c.key}); !strings.Contains(page, "<h1>"+c.want) {
 			t.Errorf("status %d, key %q does not say %q", c.status, c.key, c.want)
+		}
+	}
+}
+
+func TestTheWordsAreThoseOfTheirSources(t *testing.T) {
+	t.Parallel()
+	for _, tag := range localeTags {
+		packed, err := readWords(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile("locales/" + tag + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := words{}
+		if err := json.Unmarshal(text, &source); err != nil {
+			t.Fatal(err)
+		}
+		source["locale"] = tag
+		if !maps.Equal(packed, source) {
+			t.Errorf("%s.json has changed: go generate ./templates", tag)
 		}
 	}
 }

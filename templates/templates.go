@@ -4,7 +4,7 @@
 // A page is text baked in: when a page is first shown in a language, its source
 // is parsed with that language's words already in place, so that showing it
 // looks nothing up. Sources write [[key]] where words go; the words are in
-// locales/*.json. What a caller passes is escaped by html/template, and web
+// locales/*.json, and packed beside it in the binary. What a caller passes is escaped by html/template, and web
 // addresses are checked against the schemes that each place allows.
 //
 // It must not read requests, set headers or know who is signed in; web does.
@@ -22,7 +22,8 @@ import (
 	"sync"
 )
 
-//go:embed *.html locales/*.json static/*
+//go:generate go run ./packwords
+//go:embed *.html locales/*.json.gz static/*
 var files embed.FS
 
 // Page is a page of this package, ready to be shown.
