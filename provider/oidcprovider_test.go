@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -81,7 +82,7 @@ func TestOIDCProviderSignsAnAgentInAndOut(t *testing.T) {
 
 func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	h, op := withNodeOP(t, on, nodeClient{"RS256", "client_secret_basic", true}, func(c *store.Connection) { c.Create = true })
-	if looked := h.control("connections/check", map[string]any{"connection": "upstream"}, ""); looked["ok"] != true {
+	if looked := h.control("connections/check", map[string]any{"connection": "upstream"}, ""); looked["ok"] != true || !strings.Contains(fmt.Sprint(looked), "it refuses the code alone") {
 		t.Errorf("a look at the connection says %v", looked)
 	}
 	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
@@ -138,6 +139,21 @@ func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	h.fails(op.follow(b, b.link(b.get(h.authorizeURL(verifier)+"&prompt=login"), "connection-upstream"), "nobody"), http.StatusForbidden, "provider_refused")
 }
 
+func TestOIDCProviderThatDoesNotKnowOurSecret(t *testing.T) {
+	t.Parallel()
+	h, op := withNodeOP(t, storetest.Bolt, nodeClient{"RS256", "client_secret_basic", true})
+	c := h.connection("upstream")
+	c.OIDC.ClientSecret = h.sealed("upstream", houseSecret+"x")
+	h.connect(c)
+	looked := h.control("connections/check", map[string]any{"connection": "upstream"}, "")
+	if text := fmt.Sprint(looked); looked["ok"] != false || !strings.Contains(text, "invalid_client") || strings.Contains(text, houseSecret) {
+		t.Errorf("a look at the connection says %v", looked)
+	}
+	b := newBrowser(t, deskCallback)
+	p := op.follow(b, b.link(b.get(h.authorizeURL(oauth2.GenerateVerifier())), "connection-upstream"), "raj")
+	h.fails(p, http.StatusForbidden, "connection_misconfigured")
+}
+
 func TestOIDCProviderIsAskedWithPKCEAndANonce(t *testing.T) {
 	t.Parallel()
 	h, op := withNodeOP(t, storetest.Bolt, nodeClient{"RS256", "client_secret_post", true})
@@ -146,7 +162,7 @@ func TestOIDCProviderIsAskedWithPKCEAndANonce(t *testing.T) {
 		words  string
 	}{
 		"as it was":              {func(url.Values) {}, ""},
-		"without a challenge":    {func(q url.Values) { q.Del("code_challenge"); q.Del("code_challenge_method") }, "provider_refused"},
+		"without a challenge":    {func(q url.Values) { q.Del("code_challenge"); q.Del("code_challenge_method") }, "connection_misconfigured"},
 		"with another challenge": {func(q url.Values) { q.Set("code_challenge", oauth2.S256ChallengeFromVerifier("another")) }, "provider_refused"},
 		"with another nonce":     {func(q url.Values) { q.Set("nonce", "another") }, "token_invalid"},
 		"without a nonce":        {func(q url.Values) { q.Del("nonce") }, "token_invalid"},

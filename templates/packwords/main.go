@@ -23,8 +23,11 @@ func main() {
 
 func run(folder string) error {
 	sources, err := filepath.Glob(filepath.Join(folder, "*.json"))
-	if err != nil || len(sources) == 0 {
-		return fmt.Errorf("no words in %s: %v", folder, err)
+	if err != nil {
+		return err
+	}
+	if len(sources) == 0 {
+		return fmt.Errorf("no words in %s", folder)
 	}
 	for _, source := range sources {
 		text, err := os.ReadFile(source)
@@ -46,7 +49,7 @@ func run(folder string) error {
 		if err := w.Close(); err != nil {
 			return err
 		}
-		if err := os.WriteFile(source+".gz", packed.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(source+".gz", packed.Bytes(), 0o600); err != nil {
 			return err
 		}
 	}

@@ -53,6 +53,31 @@ func testEnforcementWaitsForARehearsalSinceTheLastChange(t *testing.T, on storet
 	h.refused("apply", "", oneSite(`connections: [{id: corp, enforce: true}]`), "usage", "enforce needs a rehearsal since")
 }
 
+func TestWhoIsShutOutByEnforcementIsNamed(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := newHouseOn(t, on)
+		h.must("apply", "", fourLogins)
+		var more []string
+		for _, name := range []string{"bo", "cy", "di", "ed", "fay", "gus"} {
+			more = append(more, `{email: `+name+`@acme.example, password: "Plum-tree lamp 42", roles: [administrators]}`)
+		}
+		more = append(more, `{email: hal@elsewhere.example, password: "Plum-tree lamp 42", roles: [administrators]}`, `{email: ira@acme.example, password: "Plum-tree lamp 42", roles: [agents]}`)
+		h.must("apply", "", oneSite("agents: ["+strings.Join(more, ", ")+"]"))
+		h.rehearsed("corp")
+		h.update(func(tx store.Tx) error {
+			return store.Links.Create(tx, &store.Link{Connection: "corp", Subject: "1", AgentID: h.agent("bo@acme.example").ID, Rehearsed: true})
+		})
+		enforced := oneSite(`connections: [{id: corp, enforce: true}]`)
+		want := "connection corp: administrators who have not rehearsed it get in by break-glass alone from now on: ana@acme.example, cy@acme.example, di@acme.example, ed@acme.example, fay@acme.example and 1 more"
+		if got := h.warnings(enforced); len(got) != 1 || got[0] != want {
+			t.Errorf("%q", got)
+		}
+		if got := h.warnings(enforced); len(got) > 0 { // as it was
+			t.Errorf("again: %q", got)
+		}
+	})
+}
+
 func TestARehearsalByAClockThatWasAheadCoversNoLaterChange(t *testing.T) {
 	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
 		h := newHouseOn(t, on)
@@ -74,7 +99,7 @@ func TestASecretChangesWhenItIsGivenAndStaysWhenItIsNot(t *testing.T) {
 	h.must("apply", "", fourLogins)
 	before := h.connection("portal")
 	lines := h.must("apply", "", strings.Replace(fourLogins, "portal-secret-b", "portal-secret-n", 1))
-	if len(lines) != 1 || lines[0] != "~ connection portal: keys b secret (none) → changed" {
+	if len(lines) != 1 || lines[0] != "~ connection portal: keys b secret set → changed" {
 		t.Errorf("%q", lines)
 	}
 	changed := h.connection("portal")
@@ -82,7 +107,7 @@ func TestASecretChangesWhenItIsGivenAndStaysWhenItIsNot(t *testing.T) {
 		t.Error("the wrong key changed")
 	}
 	lines = h.must("apply", "", oneSite(`connections: [{id: portal, keys: [{kid: b}, {kid: c, secret: `+secretA+`}]}]`))
-	if text := strings.Join(lines, "\n"); !strings.Contains(text, "keys a secret (none) → removed") || !strings.Contains(text, "keys c secret (none) → changed") {
+	if text := strings.Join(lines, "\n"); !strings.Contains(text, "keys a secret set → removed") || !strings.Contains(text, "keys c secret (none) → set") {
 		t.Errorf("%q", lines)
 	}
 	now := h.connection("portal")

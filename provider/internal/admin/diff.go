@@ -74,11 +74,22 @@ func changedFields(before, after any) []Field {
 		}
 		f := Field{name, old[name], fresh[name]}
 		if secretMember(name) {
-			f.Old, f.New = "", "changed"
+			f = secretField(name, f.Old != "", f.New != "")
 		}
 		fields = append(fields, f)
 	}
 	return fields
+}
+
+// secretField says what became of a secret, and nothing of what it is.
+func secretField(name string, had, has bool) Field {
+	switch {
+	case !had:
+		return Field{Name: name, New: "set"}
+	case !has:
+		return Field{Name: name, Old: "set", New: "removed"}
+	}
+	return Field{Name: name, Old: "set", New: "changed"}
 }
 
 // members flattens a record: nested objects by dots, lists as they are written.

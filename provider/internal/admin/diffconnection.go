@@ -54,7 +54,7 @@ func connectionFields(before, after *store.Connection) []Field {
 // shownConnection is a copy that people may read.
 func shownConnection(c *store.Connection) *store.Connection {
 	shown := *c
-	shown.Changed, shown.Rehearsed, shown.RehearsedBy = time.Time{}, time.Time{}, ""
+	shown.Changed, shown.Rehearsed, shown.RehearsedBy, shown.Rebound, shown.Resumed = time.Time{}, time.Time{}, "", time.Time{}, time.Time{}
 	shown.Attributes, shown.RoleMap, shown.DepartmentMap = slices.Clone(c.Attributes), slices.Clone(c.RoleMap), slices.Clone(c.DepartmentMap)
 	if c.SAML != nil {
 		shown.SAML = copyOf(c.SAML)
@@ -101,12 +101,12 @@ func changedSecrets(before, after *store.Connection) (fields []Field) {
 	had, has := secretsByName(before), secretsByName(after)
 	for _, name := range sortedKeys(has) {
 		if !bytes.Equal(had[name], has[name]) {
-			fields = append(fields, Field{Name: name, New: "changed"})
+			fields = append(fields, secretField(name, had[name] != nil, true))
 		}
 	}
 	for _, name := range sortedKeys(had) {
 		if has[name] == nil {
-			fields = append(fields, Field{Name: name, New: "removed"})
+			fields = append(fields, secretField(name, true, false))
 		}
 	}
 	return fields

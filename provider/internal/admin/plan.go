@@ -51,8 +51,9 @@ type current struct {
 	agents      map[string]store.Agent // by e-mail: those the file names, or all when pruning
 	admins      map[string]bool        // ids of the active administrators
 	connections map[string]store.Connection
-	linked      [][2]string       // e-mails and connections of those who become administrators, linked by an address
-	fetched     map[string]string // entity IDs by connection, of metadata at a URL
+	rehearsed   map[string][]string // connections that each active administrator has rehearsed, by e-mail; nil: the file enforces none
+	linked      [][2]string         // e-mails and connections of those who become administrators, linked by an address
+	fetched     map[string]string   // entity IDs by connection, of metadata at a URL
 	bans        map[string]store.Ban
 }
 
@@ -94,14 +95,39 @@ func loadCurrent(tx store.Tx, f *fileSite, prune bool) (*current, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !a.Inactive {
-			c.admins[a.ID] = true
+		if a.Inactive {
+			continue
+		}
+		c.admins[a.ID] = true
+		if err := c.loadRehearsed(tx, f, &a); err != nil {
+			return nil, err
 		}
 	}
 	if err := c.loadAgents(tx, f, prune); err != nil {
 		return nil, err
 	}
 	return c, c.loadLinks(tx, f)
+}
+
+// loadRehearsed finds by which connections an administrator gets in, where that may
+// come to matter.
+func (c *current) loadRehearsed(tx store.Tx, f *fileSite, a *store.Agent) error {
+	if !slices.ContainsFunc(f.Connections, func(f fileConnection) bool { return f.Enforce != nil && *f.Enforce }) {
+		return nil
+	}
+	if c.rehearsed == nil {
+		c.rehearsed = map[string][]string{}
+	}
+	c.rehearsed[a.Email] = nil
+	for link, err := range store.Links.List(tx, "agent", a.ID) {
+		if err != nil {
+			return err
+		}
+		if link.Rehearsed {
+			c.rehearsed[a.Email] = append(c.rehearsed[a.Email], link.Connection)
+		}
+	}
+	return nil
 }
 
 // loadLinks finds whom the file makes administrators, and who are linked to a

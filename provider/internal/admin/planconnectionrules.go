@@ -125,6 +125,7 @@ func (r connectionRules) agents() {
 		}
 	}
 	if !r.c.Enforce || r.c.EnforceReady() {
+		r.shutOut(proven)
 		return
 	}
 	const how = "apply it with enforce: false, let an administrator rehearse it (chatelaine connection rehearse %s), and apply it with enforce: true again"
@@ -134,6 +135,32 @@ func (r connectionRules) agents() {
 	default:
 		r.fault("enforce needs a rehearsal since the last change, and this is one, or there was one since: "+how, r.c.ID)
 	}
+}
+
+// maxNamed is how many are named where there may be many.
+const maxNamed = 5
+
+// shutOut names the administrators whose passwords are switched off now, and who are
+// not linked.
+func (r connectionRules) shutOut(proven []string) {
+	if !r.c.Enforce || r.before.Enforce {
+		return
+	}
+	var names []string
+	for _, email := range sortedKeys(r.have.rehearsed) {
+		_, domain, _ := strings.Cut(email, "@")
+		if r.c.Proves(domain, proven) && !slices.Contains(r.have.rehearsed[email], r.c.ID) {
+			names = append(names, email)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	more := ""
+	if n := len(names) - maxNamed; n > 0 {
+		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	r.warn("administrators who have not rehearsed it get in by break-glass alone from now on: %s%s", strings.Join(names, ", "), more)
 }
 
 func (r connectionRules) targets(field, kind string, list []store.Mapped, known map[string]bool) {

@@ -134,7 +134,9 @@ func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID str
 	}
 	if at.flow != nil && at.flow.Mode == modeAgent {
 		if _, err := x.Sessions.SignIn(r, at.site, at.flow.SignIn); err == nil {
-			page.RetryURL = at.path(startPath(at.flow.SignIn))
+			if code != codeMisconfigured {
+				page.RetryURL = at.path(startPath(at.flow.SignIn))
+			}
 			if asAnother[code] {
 				page.RetryURL += "&" + anotherQuery
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/oidc"
 	"github.com/chatelaine-id/chatelaine/store"
 )
 
@@ -30,6 +31,7 @@ const (
 	codeFactorNeeded   = "second_factor_needed"
 
 	codeNotAdministrator = "not_administrator"
+	codeMisconfigured    = oidc.CodeConfig
 )
 
 // fault is why an attempt ended. Who tried learns the code; administrators read

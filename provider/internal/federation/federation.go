@@ -56,6 +56,7 @@ var ErrNoConnection = errors.New("no such connection")
 // Errors are this package's rows of the error table.
 var Errors = []web.ErrorRow{
 	{Err: ErrNoConnection, Status: http.StatusNotFound, OAuth: "not_found", Key: "not_found"},
+	{Err: oidc.ErrUnfit, Status: http.StatusServiceUnavailable, OAuth: "temporarily_unavailable", Key: "unavailable"},
 	{Err: oidc.ErrUnavailable, Status: http.StatusServiceUnavailable, OAuth: "temporarily_unavailable", Key: "unavailable"},
 	{Err: oidc.ErrSharedIssuer, Status: http.StatusBadRequest, OAuth: "invalid_request", Key: "bad_request"},
 	{Err: keyset.ErrKeys, Status: http.StatusServiceUnavailable, OAuth: "temporarily_unavailable", Key: "unavailable"},

@@ -82,6 +82,8 @@ func (at *attempt) refusedOIDC(checks []oidc.Check, err error) error {
 	switch {
 	case errors.As(err, &no):
 		return refuse(no.Code, "%v", err)
+	case errors.Is(err, oidc.ErrUnfit):
+		return refuse(codeMisconfigured, "%v", err)
 	case errors.Is(err, web.ErrOutbound), errors.Is(err, oidc.ErrUnavailable):
 		return refuse(codeProviderDown, "%v", err)
 	}

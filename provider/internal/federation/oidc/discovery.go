@@ -58,10 +58,16 @@ func (p *Provider) fetch(ctx context.Context, issuer string) (doc document, err 
 		return document{}, fmt.Errorf("the document: %w", err)
 	}
 	if doc.Issuer != issuer {
-		return document{}, fmt.Errorf("the document is of the issuer %q", doc.Issuer)
+		return document{}, fmt.Errorf("%w: it is of the issuer %q", errUnfit, doc.Issuer)
 	}
-	return doc, doc.usable()
+	if err := doc.usable(); err != nil {
+		return document{}, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	return doc, nil
 }
+
+// errUnfit is what is wrong with a document that is well formed.
+var errUnfit = errors.New("the document does not fit")
 
 // usable refuses addresses that a person, a secret or a code must not go to.
 func (d document) usable() error {
@@ -78,13 +84,13 @@ func (d document) usable() error {
 	} {
 		if e.address == "" {
 			if !e.optional {
-				return fmt.Errorf("the document names no %s", e.name)
+				return fmt.Errorf("it names no %s", e.name)
 			}
 			continue
 		}
 		u, err := url.Parse(e.address)
 		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (secure || u.Scheme != "http") {
-			return fmt.Errorf("the document's %s is no https address", e.name)
+			return fmt.Errorf("its %s is no https address", e.name)
 		}
 	}
 	return nil

@@ -49,6 +49,10 @@ func TestADocumentThatCannotBeTrustedStartsNothing(t *testing.T) {
 			h.document["authorization_endpoint"] = h.issuer + "/authorize#x"
 		}
 		h.startsNot(name)
+		// Waiting helps with none of these, but with what is no document.
+		if _, err := h.Begin(t.Context(), h.config(), "x"); errors.Is(err, oidc.ErrUnfit) != (name != "a number") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

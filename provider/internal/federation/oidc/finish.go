@@ -81,9 +81,23 @@ func (j *judgement) answer(doc document, answer url.Values) error {
 		}
 	}
 	if fault := answer.Get("error"); fault != "" {
-		return j.check(CodeProvider, "answer", false, "a code", strings.TrimSpace(fault+" "+answer.Get("error_description")))
+		return j.check(codeOf(fault), "answer", false, "a code", strings.TrimSpace(fault+" "+answer.Get("error_description")))
 	}
 	return j.check(CodeInvalid, "answer", answer.Get("code") != "", "a code", "")
+}
+
+// ours are the errors of a request that nobody's sign-in can put right (RFC 6749,
+// sections 4.1.2.1 and 5.2; OpenID Connect Core, section 3.1.2.6).
+var ours = []string{
+	"invalid_client", "unauthorized_client", "invalid_request", "invalid_scope", "unsupported_response_type", "unsupported_grant_type",
+	"request_not_supported", "request_uri_not_supported", "registration_not_supported",
+}
+
+func codeOf(fault string) string {
+	if slices.Contains(ours, fault) {
+		return CodeConfig
+	}
+	return CodeProvider
 }
 
 // exchangeFailed says what the token endpoint said, and nothing of what we sent.
@@ -96,7 +110,7 @@ func (j *judgement) exchangeFailed(err error) error {
 	if got == "" && said.Response != nil {
 		got = said.Response.Status
 	}
-	return j.check(CodeProvider, "token_endpoint", false, "tokens", strings.TrimSpace(got+" "+said.ErrorDescription))
+	return j.check(codeOf(said.ErrorCode), "token_endpoint", false, "tokens", strings.TrimSpace(got+" "+said.ErrorDescription))
 }
 
 // idToken judges what an ID token says (OpenID Connect Core, section 3.1.3.7).

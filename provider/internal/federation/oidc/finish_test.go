@@ -121,6 +121,7 @@ func TestAnAnswerIsFromTheProviderThatWasAsked(t *testing.T) {
 		{"nothing", oidc.CodeInvalid, "answer", h, url.Values{}},
 		{"tokens in place of a code", oidc.CodeInvalid, "answer", h, url.Values{"id_token": {"x"}, "access_token": {"y"}}},
 		{"a refusal", oidc.CodeProvider, "answer", h, url.Values{"error": {"access_denied"}, "error_description": {strings.Repeat("<b>no</b>\x1b[2J", 500)}}},
+		{"a request of ours", oidc.CodeConfig, "answer", h, url.Values{"error": {"unauthorized_client"}}},
 		{"a refusal with a code", oidc.CodeProvider, "answer", h, url.Values{"error": {"login_required"}, "code": {"x"}}},
 	} {
 		s, _ := r.of.begin(r.of.config())
@@ -257,6 +258,11 @@ func TestATokenEndpointThatDoesNotAnswerAsItShould(t *testing.T) {
 		"refuses": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"error":"invalid_grant","error_description":"x"}`, http.StatusBadRequest)
 		}, "token_endpoint"},
+		"knows no such client": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, `{"error":"invalid_client"}`)
+		}, "token_endpoint"},
 		"fails":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusInternalServerError) }, "token_endpoint"},
 		"breaks off":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ""},
 		"says HTML":     {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, ""},
@@ -292,8 +298,11 @@ func TestATokenEndpointThatDoesNotAnswerAsItShould(t *testing.T) {
 			continue
 		}
 		want := oidc.CodeProvider
-		if r.check == "id_token" {
+		switch {
+		case r.check == "id_token":
 			want = oidc.CodeInvalid
+		case name == "knows no such client":
+			want = oidc.CodeConfig
 		}
 		refused(t, name, id, checks, err, want, r.check)
 	}

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -100,6 +101,7 @@ type hostile struct {
 	asked    map[string]int
 	form     url.Values // of the last request to the token endpoint
 	basic    [2]string
+	fault    string // of the token endpoint, whatever it is asked
 }
 
 func newHostile(t *testing.T) *hostile {
@@ -161,6 +163,11 @@ func (h *hostile) answer(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		h.form = r.PostForm
 		h.basic[0], h.basic[1], _ = r.BasicAuth()
+		if fault := cmp.Or(h.fault, map[bool]string{true: "invalid_grant"}[strings.Contains(h.form.Get("code"), "none")]); fault != "" {
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write(asJSON(object{"error": fault}))
+			return
+		}
 		answer := h.access
 		if h.idToken != "" {
 			answer = answer.with(object{"id_token": h.idToken})

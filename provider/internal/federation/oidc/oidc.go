@@ -34,13 +34,23 @@ const (
 	CodeInvalid  = "token_invalid"
 	CodeExpired  = "token_expired"
 	CodeProvider = "provider_refused"
+	// CodeConfig is what only whoever set the connection up can put right.
+	CodeConfig = "connection_misconfigured"
 )
 
 // ErrUnavailable says that the provider does not answer, or not as it should.
 var ErrUnavailable = errors.New("the OpenID provider cannot be reached")
 
+// ErrUnfit is an ErrUnavailable that waiting does not change: what is published there
+// is another provider's, or names no address that can be used.
+var ErrUnfit = fmt.Errorf("%w as it is set up", ErrUnavailable)
+
 func unavailable(what string, err error) error {
-	return fmt.Errorf("%w: %s: %s", ErrUnavailable, what, cut(err.Error()))
+	is := ErrUnavailable
+	if errors.Is(err, errUnfit) {
+		is = ErrUnfit
+	}
+	return fmt.Errorf("%w: %s: %s", is, what, cut(err.Error()))
 }
 
 // Check is one thing that was looked at. Expected and Got are for administrators:

@@ -2,9 +2,12 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/oauth2"
 )
 
 // Probe looks at a configuration without signing anybody in: discovery, its
@@ -27,7 +30,28 @@ func (p *Provider) Probe(ctx context.Context, c Config) []Check {
 	j.note("end_session_endpoint", true, "optional", orNotSaid(strings.Fields(doc.EndSession)))
 	j.note("backchannel_logout", true, "optional", fmt.Sprint(doc.BackChannel))
 	j.probeKeys(ctx, doc)
+	j.probeClient(ctx, doc)
 	return j.checks
+}
+
+// probeClient shows the token endpoint our client and a code that is none: who knows
+// the client refuses the code (RFC 6749, section 5.2).
+func (j *judgement) probeClient(ctx context.Context, doc document) {
+	const expected = "a client that the provider knows"
+	_, err := j.oauth(doc).Exchange(j.context(ctx), "a-code-that-is-none", oauth2.VerifierOption(oauth2.GenerateVerifier()))
+	var said *oauth2.RetrieveError
+	switch {
+	case err == nil:
+		j.note("client", false, expected, "tokens for a code that is none")
+	case !errors.As(err, &said):
+		j.note("client", false, expected, unavailable("the token endpoint", err).Error())
+	case said.ErrorCode == "invalid_client" || said.ErrorCode == "unauthorized_client":
+		j.note("client", false, expected, strings.TrimSpace(said.ErrorCode+" "+said.ErrorDescription))
+	case said.ErrorCode == "invalid_grant":
+		j.note("client", true, expected, "it refuses the code alone")
+	default:
+		j.note("client", true, expected, "not said: a sign-in shows it")
+	}
 }
 
 // note is a check that refuses nothing.
