@@ -117,6 +117,23 @@ func TestASignOutGoesOnToTheCompanysSignOutPage(t *testing.T) {
 	}
 }
 
+func TestWhoWasRefusedMayComeBackAsSomebodyElse(t *testing.T) {
+	t.Parallel()
+	h := newFederated(t, storetest.Bolt)
+	b, verifier := newBrowser(t, ""), oauth2.GenerateVerifier()
+	to := h.away(b, verifier)
+	if to.force {
+		t.Error("the first time they are asked anew")
+	}
+	p := h.back(b, h.answer(to, person{"zed-1", "zed@elsewhere.example", "Zed", nil}))
+	h.fails(p, http.StatusForbidden, "email_not_proven")
+	b.stop = h.idp.SSO
+	if p = b.link(p, "continue"); p.away == nil || !readRequest(t, p.away).force {
+		t.Fatalf("the provider is not told to ask anew: %d %v %s", p.status, p.away, p.body)
+	}
+	h.arrives(h.back(b, h.answer(readRequest(t, p.away), rajThere)), verifier)
+}
+
 func TestWhoIsSignedInByAConnectionShowsItToTheAgentAndCanEndIt(t *testing.T) {
 	t.Parallel()
 	h := newFederated(t, storetest.Bolt)

@@ -106,6 +106,15 @@ func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storete
 	if p = b.onward(p); p.away == nil {
 		t.Fatalf("the page leads nowhere: %d %s", p.status, p.body)
 	}
+	// Who is in by it reads so, and is offered nothing that would be refused.
+	b = newBrowser(t, "")
+	if p = h.back(b, h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)); p.away == nil {
+		t.Fatalf("through the connection: %d %s", p.status, p.body)
+	}
+	b.stop = ""
+	if p = b.get(h.issuer + "/account"); !strings.Contains(p.body, "Passwords are switched off for your address") || strings.Contains(p.body, "remove-link-corp") || strings.Contains(p.body, "Only your password protects") {
+		t.Errorf("the account under enforcement: %s", p.body)
+	}
 	// The administrator gets in as well, through the link and the second factor.
 	b = newBrowser(t, "")
 	p = h.back(b, h.answer(h.away(b, oauth2.GenerateVerifier()), evaThere))

@@ -71,7 +71,7 @@ func TestChromiumSignsInAndOutAtSamlifyOnAnotherSite(t *testing.T) {
 	do(chromedp.Navigate(h.issuer + "/oauth/logout?" + url.Values{"id_token_hint": {got.ID}}.Encode()))
 	at(idp.base + "/slo")
 	do(chromedp.Click("#on"))
-	if said := at(h.issuer); !strings.Contains(said, "You are signed out") {
+	if said := at(h.issuer); !strings.Contains(said, "You are signed out") || !strings.Contains(said, "Sign in again") {
 		t.Errorf("the sign-out ended at %s", said)
 	}
 	signIn()

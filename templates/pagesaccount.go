@@ -19,6 +19,7 @@ type AccountFrame struct {
 type AccountPage struct {
 	AccountFrame
 	HasPassword     bool
+	PasswordsOff    bool // for the agent: only their organisation's own login counts
 	PasswordChanged time.Time
 	PasswordDays    int // days until it has to be changed, if that is soon; 0: it is not
 	PasswordExpired bool
@@ -37,7 +38,7 @@ type AccountLink struct {
 	ID, ConnectionName string
 	Email              string    // as it is known there; empty: not known
 	Used               time.Time // zero: never
-	RemoveURL          string    // empty: not offered
+	RemoveURL          string    // empty: it is how they sign in, and stays
 }
 
 // AccountProfilePage shows and changes the agent's names.

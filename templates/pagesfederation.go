@@ -116,6 +116,7 @@ type SingleSignOutPage struct {
 	Done           bool   // signed out there too
 	Partial        bool   // there or elsewhere somebody may still be signed in
 	ReturnURL      string // http(s) or ours; empty: not offered
+	SignInURL      string // where to sign in again, once it is done and there is no ReturnURL; empty: not offered
 	ClientName     string // the application that ReturnURL leads to; empty: not shown
 }
 

@@ -60,7 +60,7 @@ func federationSamples(locale string) map[string]Page {
 		"single_sign_out":         SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", URL: "https://idp.example/slo?SAMLRequest=x", ReturnURL: "/"},
 		"single_sign_out_post":    SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Action: "https://idp.example/slo", Fields: [][2]string{{"SAMLRequest", "eA=="}}, ReturnURL: "http://localhost:8081/", ClientName: "Agent Desk"},
 		"single_sign_out_done":    SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Done: true, ReturnURL: "http://localhost:8081/", ClientName: "Agent Desk"},
-		"single_sign_out_partial": SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Done: true, Partial: true},
+		"single_sign_out_partial": SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Done: true, Partial: true, SignInURL: "/account"},
 		"visitor_done":            VisitorDonePage{Frame: at("/federation/shop/callback"), Mode: ModePopup, Origin: "https://shop.example", Code: "c0de", State: "st4te"},
 		"visitor_done_frame":      VisitorDonePage{Frame: at("/federation/shop/callback"), Mode: ModeFrame, Origin: "https://shop.example", Code: "c0de", State: "st4te"},
 		"visitor_failed":          VisitorFailedPage{Frame: at("/federation/shop/callback"), Mode: ModePopup, Origin: "https://shop.example", State: "st4te", Code: "provider_refused", RequestID: "5f0c1e7a9b24d3c86a10"},
@@ -68,6 +68,8 @@ func federationSamples(locale string) map[string]Page {
 		"visitor_failed_stranger": VisitorFailedPage{Frame: at("/federation/shop/start"), Mode: ModePopup, Code: "origin_not_allowed", RequestID: "5f0c1e7a9b24d3c86a10"},
 		"visitor_choose":          VisitorChoosePage{Frame: shop, Connections: logins(2)},
 		"visitor_choose_none":     VisitorChoosePage{Frame: shop},
+		"account_links_off": AccountPage{AccountFrame: AccountFrame{Frame: at("/account"), AgentName: "Raj Patel", AgentEmail: "raj@acme.example", CSRF: "c5rf", SignOutURL: "/oauth/logout"}, Sessions: 1,
+			HasPassword: true, PasswordsOff: true, PasswordChanged: day2, Links: []AccountLink{{"l1", "Acme SSO", "raj.patel@acme.example", day2, ""}}},
 		"account_links": AccountPage{AccountFrame: AccountFrame{Frame: at("/account"), AgentName: "Raj Patel", AgentEmail: "raj@acme.example", CSRF: "c5rf", SignOutURL: "/oauth/logout"}, Sessions: 1,
 			Links: []AccountLink{{"l1", "Acme SSO", "raj.patel@acme.example", day2, "/account/links/l1/remove"}, {"l2", longName, "", time.Time{}, ""}}},
 	}

@@ -30,10 +30,22 @@ func (x *Account) myLinks(tx store.Tx, v *visit) (lines []templates.AccountLink,
 		}
 		lines = append(lines, line)
 	}
+	for i := range lines {
+		if stays(v, lines[i].ID, len(lines)) {
+			lines[i].RemoveURL = ""
+		}
+	}
 	arrange.By(lines, func(a, b templates.AccountLink) int {
 		return strings.Compare(a.ConnectionName+"\x00"+a.ID, b.ConnectionName+"\x00"+b.ID)
 	})
 	return lines, nil
+}
+
+// stays reports whether the link, one of n, is the last way in, or the one that the
+// site demands.
+func stays(v *visit, id string, n int) bool {
+	enforced := v.site.Enforcing(v.Agent.Email, v.now)
+	return enforced != nil && enforced.ID == id || v.Agent.PasswordHash == "" && v.held.Passkeys == 0 && n == 1
 }
 
 func (x *Account) myLink(tx store.Tx, v *visit, connection string) (found store.Link, err error) {
@@ -51,7 +63,7 @@ func (x *Account) myLink(tx store.Tx, v *visit, connection string) (found store.
 	return found, nil
 }
 
-// askUnlink refuses to take the last way in, and the one that the site demands.
+// askUnlink refuses to take a link that stays.
 func (x *Account) askUnlink(tx store.Tx, _ *http.Request, v *visit, id string) (templates.ConfirmPage, error) {
 	if _, err := x.myLink(tx, v, id); err != nil {
 		return templates.ConfirmPage{}, err
@@ -60,8 +72,7 @@ func (x *Account) askUnlink(tx store.Tx, _ *http.Request, v *visit, id string) (
 	if err != nil {
 		return templates.ConfirmPage{}, err
 	}
-	enforced := v.site.Enforcing(v.Agent.Email, v.now)
-	if enforced != nil && enforced.ID == id || v.Agent.PasswordHash == "" && v.held.Passkeys == 0 && len(lines) == 1 {
+	if stays(v, id, len(lines)) {
 		return templates.ConfirmPage{}, &refusal{"last_way_in"}
 	}
 	page := templates.ConfirmPage{Kind: "unlink"}

@@ -96,6 +96,9 @@ func (x *Federation) signedOut(w http.ResponseWriter, r *http.Request, at *attem
 	page := templates.SingleSignOutPage{
 		Frame: x.Web.Frame(r), ConnectionName: at.conn.Name, Done: done, Partial: !done, ReturnURL: at.flow.Target,
 	}
+	if at.conn.For == store.ForAgents {
+		page.SignInURL = at.site.Base() + "/account"
+	}
 	return x.Web.Render(w, r, http.StatusOK, page)
 }
 
