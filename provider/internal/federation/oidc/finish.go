@@ -76,7 +76,7 @@ func (j *judgement) answer(doc document, answer url.Values) error {
 		if got == "" {
 			got = "not there"
 		}
-		if err := j.check(CodeInvalid, "iss", got == j.Issuer, j.Issuer, got); err != nil {
+		if err := j.check(CodeInvalid, "answer iss", got == j.Issuer, j.Issuer, got); err != nil {
 			return err
 		}
 	}

@@ -109,13 +109,13 @@ func TestAnAnswerIsFromTheProviderThatWasAsked(t *testing.T) {
 		of                *hostile
 		answer            url.Values
 	}{
-		{"another's iss", oidc.CodeInvalid, "iss", h, url.Values{"code": {"x"}, "iss": {evil}}},
-		{"nearly its iss", oidc.CodeInvalid, "iss", h, url.Values{"code": {"x"}, "iss": {h.issuer + "/"}}},
-		{"an empty iss", oidc.CodeInvalid, "iss", h, url.Values{"code": {"x"}, "iss": {""}}},
-		{"no iss where it is promised", oidc.CodeInvalid, "iss", promising, code()},
-		{"another's iss where one is promised", oidc.CodeInvalid, "iss", promising, url.Values{"code": {"x"}, "iss": {h.issuer}}},
-		{"an error without the iss that is promised", oidc.CodeInvalid, "iss", promising, url.Values{"error": {"access_denied"}}},
-		{"another's error", oidc.CodeInvalid, "iss", h, url.Values{"error": {"access_denied"}, "iss": {evil}}},
+		{"another's iss", oidc.CodeInvalid, "answer iss", h, url.Values{"code": {"x"}, "iss": {evil}}},
+		{"nearly its iss", oidc.CodeInvalid, "answer iss", h, url.Values{"code": {"x"}, "iss": {h.issuer + "/"}}},
+		{"an empty iss", oidc.CodeInvalid, "answer iss", h, url.Values{"code": {"x"}, "iss": {""}}},
+		{"no iss where it is promised", oidc.CodeInvalid, "answer iss", promising, code()},
+		{"another's iss where one is promised", oidc.CodeInvalid, "answer iss", promising, url.Values{"code": {"x"}, "iss": {h.issuer}}},
+		{"an error without the iss that is promised", oidc.CodeInvalid, "answer iss", promising, url.Values{"error": {"access_denied"}}},
+		{"another's error", oidc.CodeInvalid, "answer iss", h, url.Values{"error": {"access_denied"}, "iss": {evil}}},
 		{"two iss", oidc.CodeInvalid, "answer", h, url.Values{"code": {"x"}, "iss": {h.issuer, evil}}},
 		{"two codes", oidc.CodeInvalid, "answer", h, url.Values{"code": {"x", "y"}}},
 		{"nothing", oidc.CodeInvalid, "answer", h, url.Values{}},

@@ -279,10 +279,15 @@ func (h *hostile) accepted(name string, change ...object) oidc.Identity {
 	if err != nil {
 		h.t.Errorf("%s: %v %+v", name, err, checks)
 	}
+	told := map[string]bool{}
 	for _, one := range checks { // what holds is not told in the words of what does not
 		if one.OK && strings.Contains(one.Got, "another") {
 			h.t.Errorf("%s: %+v", name, one)
 		}
+		if told[one.Name] {
+			h.t.Errorf("%s: %s is told twice", name, one.Name)
+		}
+		told[one.Name] = true
 	}
 	return id
 }
