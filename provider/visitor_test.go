@@ -195,3 +195,49 @@ func TestAVisitorComesBackFromTheCustomersLoginToTheWidget(t *testing.T) {
 		}
 	})
 }
+
+func TestAVisitorIsFoundByWhatTheCustomerCallsThem(t *testing.T) {
+	storetest.OnBothEngines(t, func(t *testing.T, on storetest.Engine) {
+		h := start(t, on, "")
+		h.widgets()
+		mia := h.visit(map[string]string{"identity": h.visitorJWT("j1", "mia")}).VisitorID
+		tagged := h.visit(map[string]string{"identity": h.visitorJWT("j2", "mia+news")}).VisitorID
+		bo := h.visit(map[string]string{"identity": h.visitorJWT("j3", "bo")}).VisitorID
+		if mia == tagged || mia == bo {
+			t.Fatal("they are one")
+		}
+		for _, c := range []struct{ by, name, id string }{{"visitor", mia, mia}, {"external_id", "mia", mia}, {"external_id", "mia+news", tagged}, {"email", "Bo@buyers.example", bo}} {
+			if got := h.control("visitors/show", map[string]any{c.by: c.name}, ""); got["id"] != c.id {
+				t.Errorf("%s %s is %v, not %s", c.by, c.name, got["id"], c.id)
+			}
+		}
+		for _, c := range []struct {
+			in   map[string]any
+			says []string
+		}{
+			{map[string]any{"email": "mia@buyers.example"}, []string{"name one by their id", mia, tagged}},
+			{map[string]any{"external_id": "nobody"}, []string{"there is no visitor nobody"}},
+			{map[string]any{"email": "nobody"}, []string{"is not an e-mail address"}},
+			{map[string]any{}, []string{"name the visitor by their id"}},
+			{map[string]any{"external_id": "mia", "email": "bo@buyers.example"}, []string{"name the visitor by their id"}},
+		} {
+			for _, operation := range []string{"visitors/show", "visitors/erase"} {
+				said := h.controlFault(operation, c.in)
+				for _, words := range c.says {
+					if !strings.Contains(said, words) {
+						t.Errorf("%s %v: %q does not say %q", operation, c.in, said, words)
+					}
+				}
+			}
+		}
+		if got := h.control("visitors/erase", map[string]any{"external_id": "mia"}, ""); got["erased"] != mia {
+			t.Errorf("erased %v", got)
+		}
+		if got := h.control("visitors/show", map[string]any{"email": "mia@buyers.example"}, ""); got["id"] != tagged {
+			t.Errorf("after mia is forgotten her address finds %v", got["id"])
+		}
+		if said := h.controlFault("visitors/show", map[string]any{"external_id": "mia"}); !strings.Contains(said, "there is no visitor") {
+			t.Errorf("she is found: %s", said)
+		}
+	})
+}

@@ -180,11 +180,13 @@ func (c *visitorBans) Run(ctx context.Context, t *terminal, of *visitorCommands)
 }
 
 type visitorShow struct {
-	ID string `arg:"" name:"visitor" help:"The visitor's id, or one that they had before."`
+	ID         string `arg:"" optional:"" name:"visitor" help:"The visitor's id, or one that they had before."`
+	ExternalID string `name:"external-id" help:"In place of it: what the customer calls them." placeholder:"ID"`
+	Email      string `help:"In place of it: their address, if no other has it." placeholder:"ADDRESS"`
 }
 
 func (c *visitorShow) in(of *visitorCommands) map[string]any {
-	return map[string]any{"site": of.On.Site, "visitor": c.ID}
+	return map[string]any{"site": of.On.Site, "visitor": c.ID, "external_id": c.ExternalID, "email": c.Email}
 }
 
 // knownVisitor is what is kept of one.
@@ -266,13 +268,16 @@ type visitorErase struct{ visitorShow }
 
 // Run forgets a visitor.
 func (c *visitorErase) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
-	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/erase", in: c.in(of)}); err != nil {
+	var out struct {
+		Erased string `json:"erased"`
+	}
+	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/erase", in: c.in(of), out: &out}); err != nil {
 		return err
 	}
 	if of.On.JSON {
-		return printJSON(t, map[string]string{"erased": c.ID})
+		return printJSON(t, out)
 	}
-	t.say("%s is forgotten: their record, their earlier names, and what the audit log said of them as a person", c.ID)
+	t.say("%s is forgotten: their record, their earlier names, and what the audit log said of them as a person", out.Erased)
 	t.note("backups that were made before still hold it, until they are gone")
 	return nil
 }

@@ -207,12 +207,14 @@ func TestConnectionsThatAreLikelyNotMeantAreWarnedOf(t *testing.T) {
 		byHand(later, soon):                                             "",
 		`connections: [{id: a, ` + portalX + `, allow_get: true, keys: [{secret: ` + secretA + `}]}]`:          "allow_get lets tokens stand in addresses",
 		`connections: [{id: a, kind: jwt, for: visitors, user_hash: true, keys: [{secret: ` + secretA + `}]}]`: "user_hash never ends",
-		`visitors: {anonymous: true}`:                                                    "without origins no page may hold the widget",
-		`visitors: {sign_in: required, origins: ["https://shop.example"]}`:               "there is no connection for visitors",
-		`visitors: {sign_in: required, anonymous: true, origins: ["https://s.example"]}`: "anonymous lets nobody in",
-		`visitor_bans: [{cidr: 0.0.0.0/0, reason: x}]`:                                   "is everybody",
-		`visitor_bans: [{email_domain: gmail.com, reason: x}]`:                           "gives addresses to everybody",
-		`visitor_bans: [{email: e@evil.example, reason: x, until: 2020-01-01}]`:          "has ended: it can be removed",
+		`visitors: {anonymous: true}`:                                                         "without origins no page may hold the widget",
+		`visitors: {origins: ["https://shop.example"]}`:                                       "so that nobody gets a token",
+		`connections: [{id: a, kind: jwt, for: visitors, keys: [{secret: ` + secretA + `}]}]`: "connection a: visitors.sign_in is off",
+		`visitors: {sign_in: required, origins: ["https://shop.example"]}`:                    "there is no connection for visitors",
+		`visitors: {sign_in: required, anonymous: true, origins: ["https://s.example"]}`:      "anonymous lets nobody in",
+		`visitor_bans: [{cidr: 0.0.0.0/0, reason: x}]`:                                        "is everybody",
+		`visitor_bans: [{email_domain: gmail.com, reason: x}]`:                                "gives addresses to everybody",
+		`visitor_bans: [{email: e@evil.example, reason: x, until: 2020-01-01}]`:               "has ended: it can be removed",
 	} {
 		got := strings.Join(newHouse(t).warnings(oneSite(lists)), "\n")
 		if say == "" && strings.Contains(got, "ends on") || say != "" && !strings.Contains(got, say) {

@@ -106,6 +106,8 @@ func (r connectionRules) whole() {
 	}
 	if r.c.For == store.ForAgents {
 		r.agents()
+	} else if in := r.out.settings.after.Visitors.SignIn; !r.c.Disabled && (in == "" || in == store.SignInOff) {
+		r.warn("visitors.sign_in is off, so that nobody signs in by it")
 	}
 	r.targets("role_map", "role", r.c.RoleMap, keysAfter(r.have.roles, r.out.roles))
 	r.targets("department_map", "department", r.c.DepartmentMap, keysAfter(r.have.departments, r.out.departments))
@@ -136,9 +138,6 @@ func (r connectionRules) agents() {
 		r.fault("enforce needs a rehearsal since the last change, and this is one, or there was one since: "+how, r.c.ID)
 	}
 }
-
-// maxNamed is how many are named where there may be many.
-const maxNamed = 5
 
 // shutOut names the administrators whose passwords are switched off now, and who are
 // not linked.

@@ -24,6 +24,8 @@ func (p planner) planVisitors(after *store.Settings) {
 		*p.warnings = append(*p.warnings, "visitors: sign_in is required, so that anonymous lets nobody in")
 	case (v.Anonymous || v.SignIn != "" && v.SignIn != store.SignInOff) && len(v.Origins) == 0:
 		*p.warnings = append(*p.warnings, "visitors: without origins no page may hold the widget")
+	case !v.Anonymous && (v.SignIn == "" || v.SignIn == store.SignInOff) && len(v.Origins) > 0:
+		*p.warnings = append(*p.warnings, "visitors: anonymous is false and sign_in is off, so that nobody gets a token")
 	}
 }
 

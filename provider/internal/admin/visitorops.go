@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -141,9 +142,52 @@ func (a *Admin) listBans(ctx context.Context, in listBansInput, _ *call) (any, e
 	return out, err
 }
 
+// visitorInput names one visitor, by one of these.
 type visitorInput struct {
-	Site string `json:"site"`
-	ID   string `json:"visitor"`
+	Site       string `json:"site"`
+	ID         string `json:"visitor"`
+	ExternalID string `json:"external_id"`
+	Email      string `json:"email"`
+}
+
+// maxNamed is how many are named where there may be many.
+const maxNamed = 5
+
+// visitorOf is the id of the only visitor whom the input names.
+func (a *Admin) visitorOf(ctx context.Context, in visitorInput) (string, error) {
+	given := 0
+	for _, name := range []string{in.ID, in.ExternalID, in.Email} {
+		if name != "" {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return "", usage("name the visitor by their id, their external id or their e-mail address")
+	case in.ID != "":
+		return in.ID, nil
+	}
+	b := store.Ban{ExternalID: in.ExternalID}
+	if in.Email != "" {
+		var err error
+		if b.Email, err = web.CanonicalEmail(in.Email); err != nil {
+			return "", usage("%q is not an e-mail address", in.Email)
+		}
+	}
+	ids, all, err := a.Visitors.Preview(ctx, in.Site, b)
+	switch {
+	case err != nil:
+		return "", err
+	case len(ids) == 0:
+		return "", noVisitor(in.ExternalID + in.Email)
+	case len(ids) == 1 && all:
+		return ids[0], nil
+	}
+	more := ""
+	if len(ids) > maxNamed {
+		ids, more = ids[:maxNamed], ", …"
+	}
+	return "", usage("more visitors than one are known by it, name one by their id: %s%s", strings.Join(ids, ", "), more)
 }
 
 func (a *Admin) showVisitor(ctx context.Context, in visitorInput, _ *call) (any, error) {
@@ -151,15 +195,19 @@ func (a *Admin) showVisitor(ctx context.Context, in visitorInput, _ *call) (any,
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.Visitors.Show(ctx, s, in.ID)
+	id, err := a.visitorOf(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := a.Visitors.Show(ctx, s, id)
 	if isNotFound(err) {
-		return nil, noVisitor(in.ID)
+		return nil, noVisitor(id)
 	}
 	return shown, err
 }
 
-func noVisitor(id string) error {
-	return notFound("visitor", id+" of whom anything is kept (nothing is of anonymous ones)")
+func noVisitor(name string) error {
+	return notFound("visitor", name+" of whom anything is kept (nothing is of anonymous ones)")
 }
 
 // eraseVisitor forgets a visitor for good.
@@ -168,11 +216,17 @@ func (a *Admin) eraseVisitor(ctx context.Context, in visitorInput, _ *call) (any
 	if err != nil {
 		return nil, err
 	}
-	err = a.erase(ctx, func() error { return a.Visitors.Erase(ctx, s, in.ID, operator(ctx)) })
-	if isNotFound(err) {
-		return nil, noVisitor(in.ID)
+	id, err := a.visitorOf(ctx, in)
+	if err != nil {
+		return nil, err
 	}
-	return struct{}{}, err
+	err = a.erase(ctx, func() error { return a.Visitors.Erase(ctx, s, id, operator(ctx)) })
+	if isNotFound(err) {
+		return nil, noVisitor(id)
+	}
+	return struct {
+		Erased string `json:"erased"`
+	}{id}, err
 }
 
 // erase waits for the audit log to be sealed, which is a second's matter.
