@@ -58,7 +58,9 @@ func testOneHouseSignsInAtAnother(t *testing.T, on storetest.Engine) {
 	// An administrator there is nobody here by that.
 	b = newBrowser(t, deskCallback)
 	p = b.submit(b.link(b.get(h.authorizeURL(verifier)), "connection-upstream"), "continue", map[string]string{"email": "ana@acme.example", "password": agentPassword})
-	h.fails(p, http.StatusForbidden, "not_linked_administrator")
+	if h.fails(p, http.StatusForbidden, "not_linked_administrator"); !strings.Contains(p.body, `href="/federation/upstream/rehearse"`) || !strings.Contains(p.body, `href="/sign-in/`) {
+		t.Errorf("an administrator is told %s", p.body)
+	}
 }
 
 func TestAnOpenIDAnswerIsForTheBrowserThatAsked(t *testing.T) {

@@ -38,6 +38,7 @@ type FederationErrorPage struct {
 	RequestID      string
 	RetryURL       string // empty: not offered
 	SignInURL      string // another way to sign in, or what has to be done first; empty: not offered
+	RehearseURL    string // empty: not offered
 	PasswordsOff   bool   // for whom it is about
 	CancelURL      string // empty: not offered
 	ClientName     string // the application that CancelURL leads back to; empty: not shown

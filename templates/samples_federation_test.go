@@ -28,7 +28,9 @@ func federationSamples(locale string) map[string]Page {
 	blind.SignInURL, blind.CancelURL = "", ""
 	administrator := func(shut bool) FederationErrorPage {
 		p := failed("not_linked_administrator", "Acme SSO")
-		p.RetryURL, p.SignInURL, p.PasswordsOff = "", "/federation/corp/rehearse", shut
+		if p.RetryURL, p.RehearseURL = "", "/federation/corp/rehearse"; shut {
+			p.RehearseURL, p.SignInURL, p.PasswordsOff = "", "/break-glass", true
+		}
 		return p
 	}
 	said := []SaidLine{{"urn:oid:0.9.2342.19200300.100.1.3", []string{"ana@acme.example"}}, {"memberOf", []string{"cn=supervisors,ou=groups,dc=acme,dc=example", "cn=staff,ou=groups,dc=acme,dc=example"}}, {"telephoneNumber", nil}}

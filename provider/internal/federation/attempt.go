@@ -123,23 +123,18 @@ func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID str
 		return page, nil
 	case code == codeAdministrator:
 		shut, err := x.passwordsOff(r, at)
-		page.SignInURL = at.path("/rehearse")
-		if page.PasswordsOff = shut; shut {
+		if page.PasswordsOff = shut; shut || err != nil {
 			page.SignInURL = at.site.Base() + "/break-glass"
+			return page, err
 		}
-		return page, err
+		page.RehearseURL = at.path("/rehearse")
 	case code == codeFactorNeeded:
 		page.SignInURL = at.site.Base() + "/account/factors"
 		return page, nil
 	}
 	if at.flow != nil && at.flow.Mode == modeAgent {
 		if _, err := x.Sessions.SignIn(r, at.site, at.flow.SignIn); err == nil {
-			if code != codeMisconfigured {
-				page.RetryURL = at.path(startPath(at.flow.SignIn))
-			}
-			if asAnother[code] {
-				page.RetryURL += "&" + anotherQuery
-			}
+			page.RetryURL = at.retryURL(code)
 			page.SignInURL = at.site.Base() + "/sign-in/" + url.PathEscape(at.flow.SignIn) + "?here=1"
 		}
 	}
@@ -149,9 +144,17 @@ func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID str
 	return page, nil
 }
 
-// asAnother are the faults of who came: the same person would meet them again, so that
-// the provider is to let them be another.
-var asAnother = map[string]bool{codeNoUser: true, codeInactive: true, codeLinked: true, codeEmailMissing: true, codeEmailUnproven: true}
+// retryURL is where the sign-in begins anew, if that may end otherwise.
+func (at *attempt) retryURL(code string) string {
+	again := at.path(startPath(at.flow.SignIn))
+	switch code {
+	case codeMisconfigured, codeAdministrator:
+		return ""
+	case codeNoUser, codeInactive, codeLinked, codeEmailMissing, codeEmailUnproven:
+		return again + "&" + anotherQuery // the same person would meet it again
+	}
+	return again
+}
 
 // passwordsOff reports whether the account's own password is of no use now.
 func (x *Federation) passwordsOff(r *http.Request, at *attempt) (off bool, err error) {
