@@ -21,7 +21,9 @@ func TestAThousandConnectionsAreAppliedInSeconds(t *testing.T) {
 	if lines := h.must("apply", "", b.String()); len(lines) > 0 {
 		t.Errorf("a second run changes %d", len(lines))
 	}
-	if took := time.Since(begin); took > 20*time.Second {
+	// A second alone, four under the race detector, twenty beside other work; comparing each
+	// connection with each other took minutes.
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("it took %s", took)
 	} else {
 		t.Log(took)
