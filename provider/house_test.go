@@ -78,7 +78,7 @@ func TestMain(m *testing.M) { os.Exit(database.Run(m)) }
 
 // start serves the company on loopback; callback is one more redirect URI of the
 // desk, or "".
-func start(t testing.TB, on storetest.Engine, callback string) *running {
+func start(t testing.TB, on storetest.Engine, callback string, change ...func(*provider.Options)) *running {
 	t.Helper()
 	var engine store.Store
 	var err error
@@ -91,7 +91,7 @@ func start(t testing.TB, on storetest.Engine, callback string) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { engine.Close() })
-	return startOn(t, engine, callback)
+	return startOn(t, engine, callback, change...)
 }
 
 func startOn(t testing.TB, engine store.Store, callback string, change ...func(*provider.Options)) *running {

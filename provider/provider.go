@@ -46,6 +46,7 @@ import (
 	"github.com/chatelaine-id/chatelaine/provider/internal/admin"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
+	"github.com/chatelaine-id/chatelaine/provider/internal/domain"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/keyset"
@@ -73,6 +74,8 @@ type Options struct {
 	Log            zerolog.Logger
 	Metrics        *vm.Set          // nil: none
 	Now            func() time.Time // nil: time.Now
+
+	DNSServer string // host:port of the name server that is asked for proofs of domains; empty: the machine's
 
 	Argon2   Argon2
 	Throttle Throttle
@@ -113,6 +116,7 @@ type Server struct {
 	mail   *mail.Mail
 
 	federation *federation.Federation
+	domains    *domain.Domains
 
 	queueOnly bool // mails are sent by another process
 }
@@ -176,9 +180,11 @@ func New(o Options) (*Server, error) {
 		Store: s.store, Sites: sites, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Sessions: sessions, Factors: factors, Web: surroundings,
 		Client: outbound, Tell: s.mail.Tell, VisitorSignedOut: visitors.SignedOut, Failed: failed, Now: o.Now,
 	})
+	s.domains = domain.New(domain.Options{Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Resolver: domain.NewResolver(o.DNSServer), Failed: failed, Now: o.Now})
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
-		Factors: factors, Glass: s.glass, Visitors: known, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice, CheckConnection: s.federation.CheckConnection, RollOverConnection: s.federation.RollOver,
+		Factors: factors, Glass: s.glass, Visitors: known, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
+		CheckConnection: s.federation.CheckConnection, RollOverConnection: s.federation.RollOver, Domains: s.domains,
 	})
 
 	mux := http.NewServeMux()
@@ -203,7 +209,7 @@ func New(o Options) (*Server, error) {
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {
-	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, keys.Errors, admin.Errors, visitor.Errors, records.Errors, site.Errors, web.Errors)
+	return slices.Concat(oauth.Errors, access.Errors, federation.Errors, signin.Errors, account.Errors, password.Errors, factor.Errors, session.Errors, audit.Errors, breakglass.Errors, domain.Errors, keys.Errors, admin.Errors, visitor.Errors, records.Errors, site.Errors, web.Errors)
 }
 
 // loopback reports whether a URL's host is this machine: only then may the house
@@ -257,10 +263,11 @@ func (s *Server) Prepare(ctx context.Context) error {
 
 // Run does what has to be done in the background until ctx ends: it chains the
 // audit log, rotates keys, ends what break-glass lifted, reads providers' metadata,
+// looks for the DNS records that prove domains,
 // sends mail and removes expired records. It returns when all of it has stopped, what was under way finished.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.federation.Run, s.sweep}
+	background := []func(context.Context) error{s.audit.Run, s.keys.Run, s.glass.Run, s.federation.Run, s.domains.Run, s.sweep}
 	if !s.queueOnly {
 		background = append(background, s.mail.Run)
 	}

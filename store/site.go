@@ -24,19 +24,38 @@ func SiteKey(path string) string { return "/" + path }
 // Settings is what a site has decided: one record, so that a change of several
 // is one write and a reader never sees half of it.
 type Settings struct {
-	Name      string         `json:"name"`
-	Domains   []string       `json:"domains,omitempty"` // proven by the operator's word, canonical
-	Logo      string         `json:"logo,omitempty"`
-	Color     string         `json:"color,omitempty"`
-	Password  PasswordPolicy `json:"password_policy"`
-	Allowlist Allowlist      `json:"ip_allowlist"`
-	Resources []Resource     `json:"resources,omitempty"`
-	TwoFactor TwoFactor      `json:"two_factor"`
-	Sessions  SessionRules   `json:"sessions,omitzero"`
-	Lifetimes Lifetimes      `json:"lifetimes"`
-	Visitors  VisitorRules   `json:"visitors,omitzero"`
+	Name    string   `json:"name"`
+	Domains []string `json:"domains,omitempty"` // proven by the operator's word, canonical
+	// DNSDomains are the site's from when their DNS has said so.
+	DNSDomains []DNSDomain    `json:"dns_domains,omitempty"`
+	Logo       string         `json:"logo,omitempty"`
+	Color      string         `json:"color,omitempty"`
+	Password   PasswordPolicy `json:"password_policy"`
+	Allowlist  Allowlist      `json:"ip_allowlist"`
+	Resources  []Resource     `json:"resources,omitempty"`
+	TwoFactor  TwoFactor      `json:"two_factor"`
+	Sessions   SessionRules   `json:"sessions,omitzero"`
+	Lifetimes  Lifetimes      `json:"lifetimes"`
+	Visitors   VisitorRules   `json:"visitors,omitzero"`
 	// NotBefore voids every grant and token begun before it, as a restore must.
 	NotBefore time.Time `json:"not_before,omitzero"`
+}
+
+// DNSDomain is a domain that a TXT record proves.
+type DNSDomain struct {
+	Name   string    `json:"name"`            // canonical
+	Proven time.Time `json:"proven,omitzero"` // when the record was found; zero: not yet
+}
+
+// Proven are the site's domains, by the operator's word or by DNS.
+func (s *Settings) Proven() []string {
+	all := s.Domains
+	for _, d := range s.DNSDomains {
+		if !d.Proven.IsZero() {
+			all = append(all[:len(all):len(all)], d.Name)
+		}
+	}
+	return all
 }
 
 // settingsKey is the one key of the Settings and Counter tables' site-wide rows.

@@ -38,6 +38,9 @@ func (c *config) check(f *faults) {
 	if c.metricsListen != "" {
 		checkAddress(f, "metrics.listen", c.metricsListen)
 	}
+	if c.dnsServer != "" {
+		checkAddress(f, "dns.server", c.dnsServer)
+	}
 	if c.public != nil {
 		c.checkPlainHTTP(f)
 	}

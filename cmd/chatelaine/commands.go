@@ -16,6 +16,7 @@ type commands struct {
 	BreakGlass  breakGlassCommands `cmd:"" name:"break-glass" help:"Let a shut-out administrator in: lift one control for some minutes."`
 	Client      clientCommands     `cmd:"" help:"List, add and change OAuth clients."`
 	Connection  connectionCommands `cmd:"" help:"Show, test and trace the customer's own logins."`
+	Domain      domainCommands     `cmd:"" help:"Show how a site's domains are proven, and prove one by DNS."`
 	Visitor     visitorCommands    `cmd:"" help:"Ban, show and forget visitors."`
 	Keys        keysCommands       `cmd:"" help:"List, rotate and withdraw signing keys."`
 	Mail        mailCommands       `cmd:"" help:"Try the way to the mail server."`
@@ -38,6 +39,7 @@ func newCommands() *commands {
 	} {
 		*f = newSettingsFlags(storeSettings...)
 	}
+	c.Domain.Settings = newSettingsFlags(append(storeSettings[:len(storeSettings):len(storeSettings)], "dns.server")...)
 	c.Mail.Settings = newSettingsFlags(mailSettings...)
 	return c
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/breakglass"
+	"github.com/chatelaine-id/chatelaine/provider/internal/domain"
 	"github.com/chatelaine-id/chatelaine/provider/internal/factor"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/password"
@@ -66,6 +67,8 @@ type Options struct {
 	// CheckConnection looks at a connection's configuration, asks what it names, and
 	// signs nobody in. Nil: it is not available.
 	CheckConnection func(ctx context.Context, path, id string) ([]store.Check, error)
+	// Domains proves the site's domains by DNS. Nil: it is not available.
+	Domains *domain.Domains
 	// RollOverConnection makes our next key pair of a SAML connection, which signs from
 	// then on; forget takes the others away. Nil: it is not available.
 	RollOverConnection func(ctx context.Context, path, id string, activates time.Time, forget bool, by audit.Ref) error
@@ -123,6 +126,8 @@ func (a *Admin) operations() map[string]operation {
 		"connections/rehearse":  takes(a.rehearseConnection),
 		"connections/links":     takes(a.listLinks),
 		"connections/roll-over": takes(a.rollOverConnection),
+		"domains/list":          takes(a.listDomains),
+		"domains/check":         takes(a.checkDomain),
 		"visitors/ban":          takes(a.banVisitors),
 		"visitors/unban":        takes(a.unbanVisitors),
 		"visitors/bans":         takes(a.listBans),

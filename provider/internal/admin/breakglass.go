@@ -97,7 +97,7 @@ func isOn(s *site.Site, control string) bool {
 		return s.Settings.Allowlist.Enabled
 	case store.ControlSingleSignOn:
 		return slices.ContainsFunc(s.AgentConnections(), func(c *store.Connection) bool {
-			return slices.ContainsFunc(c.Domains, func(d string) bool { return c.Enforces(d, s.Settings.Domains) })
+			return slices.ContainsFunc(c.Domains, func(d string) bool { return c.Enforces(d, s.Proven) })
 		})
 	}
 	return true // an agent's own second factor is asked for, whatever the roles say

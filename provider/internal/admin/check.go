@@ -19,6 +19,9 @@ import (
 // minSecret is the least that a secret in a file may have, in characters.
 const minSecret = 32
 
+// maxDNSDomains bounds the look-ups of a site.
+const maxDNSDomains = 100
+
 var keyPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
 // checker looks at what a file says without knowing what the store has, and
@@ -53,14 +56,10 @@ func (c checker) site(s *fileSite) {
 	}
 	c.host(s)
 	c.short(s.At, "name", deref(s.Name), 100)
-	for i, d := range s.Domains {
-		canonical, err := web.CanonicalHost(d)
-		if err != nil || !strings.Contains(canonical, ".") {
-			c.faults.add(s.At, "domains: %q is not a domain name", d)
-			continue
-		}
-		s.Domains[i] = canonical
-	}
+	c.canonicalDomains(s.At, "domains", s.Domains)
+	c.canonicalDomains(s.At, "dns_domains", s.DNSDomains)
+	unique(c, s.DNSDomains, "dns_domains: the domain", func(d *string) (line, string) { return s.At, *d })
+	c.most(s.At, "dns_domains", len(s.DNSDomains), maxDNSDomains)
 	if s.Logo != nil && *s.Logo != "" {
 		c.webURL(s.At, "logo", *s.Logo)
 	}

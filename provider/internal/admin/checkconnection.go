@@ -96,6 +96,13 @@ func given(v reflect.Value) bool {
 }
 
 func (c checker) domains(at line, what string, list []string) []string {
+	c.canonicalDomains(at, what, list)
+	c.most(at, what, len(list), maxListed)
+	return sorted(list)
+}
+
+// canonicalDomains puts each into its one form.
+func (c checker) canonicalDomains(at line, what string, list []string) {
 	for i, d := range list {
 		canonical, err := web.CanonicalHost(d)
 		if err != nil || !strings.Contains(canonical, ".") {
@@ -104,8 +111,6 @@ func (c checker) domains(at line, what string, list []string) []string {
 		}
 		list[i] = canonical
 	}
-	c.most(at, what, len(list), maxListed)
-	return sorted(list)
 }
 
 func (c checker) most(at line, what string, n, most int) {

@@ -119,9 +119,10 @@ func connectionInfoOf(tx store.Tx, s *site.Site, c *store.Connection) (info conn
 		ID: c.ID, Kind: c.Kind, For: c.For, Name: c.Name, Disabled: c.Disabled, Domains: c.Domains, Default: c.Default, Create: c.Create,
 		Enforce: c.Enforce, Changed: c.Changed, Rehearsed: c.Rehearsed, RehearsedBy: c.RehearsedBy, Ready: c.EnforceReady(),
 	}
+	proven := settings.Proven()
 	for _, d := range c.Domains {
-		info.Enforced = info.Enforced || c.Enforces(d, settings.Domains)
-		if !slices.Contains(settings.Domains, d) {
+		info.Enforced = info.Enforced || c.Enforces(d, proven)
+		if !slices.Contains(proven, d) {
 			info.Unproven = append(info.Unproven, d)
 		}
 	}

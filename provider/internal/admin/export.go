@@ -148,6 +148,9 @@ func fileRoleOf(r store.Role) fileRole {
 
 func (f *fileSite) fillSettings(s *store.Settings) {
 	f.Name, f.Domains = &s.Name, s.Domains
+	for _, d := range s.DNSDomains {
+		f.DNSDomains = append(f.DNSDomains, d.Name)
+	}
 	f.Logo, f.Color = orNil(s.Logo), orNil(s.Color)
 	f.PasswordPolicy = filePasswordPolicyOf(&s.Password)
 	f.TwoFactor = &fileTwoFactor{RequiredRoles: s.TwoFactor.RequiredRoles, GraceDays: &s.TwoFactor.GraceDays, RememberDays: &s.TwoFactor.RememberDays}

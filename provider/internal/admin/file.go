@@ -22,6 +22,7 @@ type fileSite struct {
 	Logo           *string             `yaml:"logo,omitempty"`
 	Color          *string             `yaml:"color,omitempty"`
 	Domains        []string            `yaml:"domains,omitempty,flow"`
+	DNSDomains     []string            `yaml:"dns_domains,omitempty,flow"`
 	Roles          []fileRole          `yaml:"roles,omitempty"`
 	Departments    []fileDepartment    `yaml:"departments,omitempty"`
 	PasswordPolicy *filePasswordPolicy `yaml:"password_policy,omitempty"`

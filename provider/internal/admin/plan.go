@@ -232,6 +232,9 @@ func (p planner) planSettings(out *plan) {
 	if f.Domains != nil {
 		after.Domains = f.Domains
 	}
+	if f.DNSDomains != nil {
+		after.DNSDomains = p.dnsDomains()
+	}
 	if f.PasswordPolicy != nil {
 		f.PasswordPolicy.onto(&after.Password)
 	}
@@ -259,6 +262,20 @@ func (p planner) planSettings(out *plan) {
 	p.planVisitors(&after)
 	p.planResources(&after)
 	out.settings = edit[store.Settings]{f.At, &before, &after}
+}
+
+// dnsDomains are those that the file names, proven as they are.
+func (p planner) dnsDomains() []store.DNSDomain {
+	list := make([]store.DNSDomain, len(p.file.DNSDomains))
+	for i, name := range p.file.DNSDomains {
+		list[i].Name = name
+		if at := slices.IndexFunc(p.have.settings.DNSDomains, func(d store.DNSDomain) bool { return d.Name == name }); at >= 0 {
+			list[i] = p.have.settings.DNSDomains[at]
+		} else {
+			*p.warnings = append(*p.warnings, fmt.Sprintf("%s is the site's once its DNS says so: chatelaine domain list shows the record", name))
+		}
+	}
+	return list
 }
 
 // set changes to to what the file gives, if it gives something.

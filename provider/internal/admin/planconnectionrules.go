@@ -120,9 +120,16 @@ func (r connectionRules) agents() {
 	if r.c.Enforce && len(r.c.Domains) == 0 {
 		r.fault("enforce needs domains: it is for their addresses that passwords are switched off")
 	}
-	proven := r.out.settings.after.Domains
+	settings := r.out.settings.after
+	proven := settings.Proven()
 	for _, d := range r.c.Domains {
-		if !slices.Contains(proven, d) {
+		if slices.Contains(proven, d) {
+			continue
+		}
+		if slices.ContainsFunc(settings.DNSDomains, func(one store.DNSDomain) bool { return one.Name == d }) {
+			r.warn("%s waits for its DNS record, and until then can neither link nor make nor enforce accounts of it", d)
+			proven = append(proven[:len(proven):len(proven)], d) // for the warning of what enforcement will do
+		} else {
 			r.warn("%s is not among the site's domains, so that it can neither link nor make nor enforce accounts of it", d)
 		}
 	}

@@ -71,6 +71,8 @@ const (
 	BreakGlassEnd   = "break_glass.end"
 	BreakGlassCodes = "break_glass.codes" // offline codes were made
 
+	DomainProve = "domain.prove" // its DNS says that it is the site's
+
 	FederationRefused  = "federation.refused" // a login elsewhere did not hold
 	FederationVisitor  = "federation.visitor" // a visitor was vouched for
 	ConnectionCreate   = "connection.create"

@@ -243,7 +243,7 @@ func (at *attempt) provenEmail(id *identity) (string, error) {
 		return "", refuse(codeEmailMissing, "what the provider calls an address is none")
 	}
 	_, domain, _ := strings.Cut(email, "@")
-	proven := at.conn.Proves(domain, at.site.Settings.Domains)
+	proven := at.conn.Proves(domain, at.site.Proven)
 	at.check("email_domain", proven, "a domain of the connection that the site has proven", domain)
 	if !proven {
 		return "", refuse(codeEmailUnproven, "the connection may not speak for addresses of %s: name the domain in its `domains` and in the site's", domain)

@@ -305,7 +305,7 @@ func (x *Federation) noteRehearsal(ctx context.Context, tx store.Tx, at *attempt
 // provenDomains are those that the connection may be enforced for.
 func provenDomains(s *site.Site, c *store.Connection) (list []string) {
 	for _, d := range c.Domains {
-		if c.Proves(d, s.Settings.Domains) {
+		if c.Proves(d, s.Proven) {
 			list = append(list, d)
 		}
 	}

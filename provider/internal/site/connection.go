@@ -83,7 +83,7 @@ func (s *Site) Leading(email string) *store.Connection {
 func (s *Site) Enforcing(email string, now time.Time) *store.Connection {
 	domain := domainOf(email)
 	c := s.connections.byDomain[domain]
-	if c == nil || !c.Enforces(domain, s.Settings.Domains) || s.Lifted(store.ControlSingleSignOn, now) {
+	if c == nil || !c.Enforces(domain, s.Proven) || s.Lifted(store.ControlSingleSignOn, now) {
 		return nil
 	}
 	return c

@@ -31,6 +31,7 @@ type Site struct {
 	Version uint64
 
 	Settings    store.Settings
+	Proven      []string        // the site's domains
 	Lifetimes   store.Lifetimes // with the defaults filled in
 	Roles       map[string]store.Role
 	Departments map[string]store.Department
@@ -110,6 +111,7 @@ func (sites *Sites) compile(tx store.Tx, rec store.Site) (*Site, error) {
 	if s.Settings, err = store.GetSettings(tx); err != nil {
 		return nil, fmt.Errorf("load settings: %w", err)
 	}
+	s.Proven = s.Settings.Proven()
 	for role, err := range store.Roles.All(tx, "") {
 		if err != nil {
 			return nil, err
