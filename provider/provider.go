@@ -16,7 +16,7 @@
 //	GET POST  /account…                                 account: an agent's own pages
 //	POST      /access/v1/evaluation                     access: one decision (AuthZEN)
 //	GET       /access/v1/revocations                    access: the feed
-//	POST      /visitors/start                          visitor: tokens for a chat widget
+//	POST      /visitors/start, /visitors/end           visitor: tokens for a chat widget
 //	GET       /static/…                                 templates
 //
 // and for the house, on any host:
@@ -178,7 +178,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.federation = federation.New(federation.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Sessions: sessions, Factors: factors, Web: surroundings,
-		Client: outbound, Tell: s.mail.Tell, VisitorSignedOut: visitors.SignedOut, Failed: failed, Now: o.Now,
+		Client: outbound, Tell: s.mail.Tell, VisitorSignedOut: visitors.SignedOut, VisitorMark: known.Mark, Failed: failed, Now: o.Now,
 	})
 	s.domains = domain.New(domain.Options{Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Resolver: domain.NewResolver(o.DNSServer), Failed: failed, Now: o.Now})
 	s.admin = admin.New(admin.Options{

@@ -112,9 +112,14 @@ type JWTConnection struct {
 	UserHash bool `json:"user_hash,omitempty"`
 }
 
+// UseUserHash is the use of a secret that makes user_hashes, and verifies no JWT: a
+// user_hash of an id that reads like a token would be that token's signature.
+const UseUserHash = "user_hash"
+
 // VerificationKey verifies JWTs: a shared secret or a public key.
 type VerificationKey struct {
 	KID       string `json:"kid,omitempty"`
+	Use       string `json:"use,omitempty"`        // UseUserHash, or empty
 	Alg       string `json:"alg,omitempty"`        // empty: by the kind of key
 	Secret    []byte `json:"secret,omitempty"`     // sealed
 	PublicKey string `json:"public_key,omitempty"` // PEM

@@ -37,6 +37,8 @@ type Settings struct {
 	Sessions   SessionRules   `json:"sessions,omitzero"`
 	Lifetimes  Lifetimes      `json:"lifetimes"`
 	Visitors   VisitorRules   `json:"visitors,omitzero"`
+	// Outlived is of tokens that were given by longer lifetimes than those of now.
+	Outlived Outlived `json:"outlived,omitzero"`
 	// NotBefore voids every grant and token begun before it, as a restore must.
 	NotBefore time.Time `json:"not_before,omitzero"`
 }
@@ -140,6 +142,37 @@ func DefaultLifetimes() Lifetimes {
 	return Lifetimes{
 		Code: 60, AccessToken: 300, IDToken: 600, RefreshIdle: 12 * 3600, RefreshAbsolute: 30 * 24 * 3600,
 		SessionIdle: 8 * 3600, SessionAbsolute: 24 * 3600, VisitorToken: 300,
+	}
+}
+
+// Outlived says that tokens which live for so many seconds may be out until then.
+type Outlived struct {
+	Seconds int       `json:"seconds"`
+	Until   time.Time `json:"until"`
+}
+
+// LongestLife is how long a token that was given until now can live, in seconds.
+func (s *Settings) LongestLife(now time.Time) int {
+	longest := s.longestLife()
+	if now.Before(s.Outlived.Until) {
+		longest = max(longest, s.Outlived.Seconds)
+	}
+	return longest
+}
+
+func (s *Settings) longestLife() int {
+	l := s.Lifetimes.OrDefault()
+	return max(l.AccessToken, l.IDToken, l.VisitorToken, 60*s.Visitors.TokenMinutes)
+}
+
+// Outlive notes what lives on of before, where the settings have become shorter.
+func (s *Settings) Outlive(before *Settings, now time.Time) {
+	if longest := before.LongestLife(now); s.longestLife() < longest {
+		until := now.Add(time.Duration(longest) * time.Second)
+		if before.longestLife() < longest { // shortened again: they are from before the first time
+			until = before.Outlived.Until
+		}
+		s.Outlived = Outlived{longest, until.UTC()}
 	}
 }
 

@@ -69,17 +69,20 @@ var VisitorProofs = Table[VisitorProof]{
 // Ban keeps visitors away: every criterion that is set must fit, and at least one
 // is.
 type Ban struct {
-	ID          string    `json:"id"`
-	VisitorID   string    `json:"visitor,omitempty"`
-	ExternalID  string    `json:"external_id,omitempty"`
-	Email       string    `json:"email,omitempty"`        // canonical
-	EmailDomain string    `json:"email_domain,omitempty"` // canonical
-	Network     string    `json:"network,omitempty"`      // CIDR, masked; of one IPv6 address its /64
-	Reason      string    `json:"reason"`
-	By          string    `json:"by,omitempty"` // the actor's id
-	InFile      bool      `json:"in_file,omitempty"`
-	Created     time.Time `json:"created"`
-	Until       time.Time `json:"until,omitzero"` // zero: for good
+	ID          string `json:"id"`
+	VisitorID   string `json:"visitor,omitempty"`
+	ExternalID  string `json:"external_id,omitempty"`
+	Email       string `json:"email,omitempty"`        // canonical
+	EmailDomain string `json:"email_domain,omitempty"` // canonical
+	Network     string `json:"network,omitempty"`      // CIDR, masked; of one IPv6 address its /64
+	// Subjects are MACs of who those were to a connection on whom it was when they were
+	// erased: it stays on them, and says nothing of them.
+	Subjects []string  `json:"subjects,omitempty"`
+	Reason   string    `json:"reason"`
+	By       string    `json:"by,omitempty"` // the actor's id
+	InFile   bool      `json:"in_file,omitempty"`
+	Created  time.Time `json:"created"`
+	Until    time.Time `json:"until,omitzero"` // zero: for good
 }
 
 // Bans are all of a site's; an ended one goes by itself.

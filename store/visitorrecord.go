@@ -22,6 +22,8 @@ type Visitor struct {
 	Sessions []VisitorSession `json:"sessions,omitempty"`
 	Created  time.Time        `json:"created"`
 	Seen     time.Time        `json:"seen"`
+	// Whole is when the visitor may begin as many sessions at once as ever again.
+	Whole time.Time `json:"whole,omitzero"`
 }
 
 // VisitorSession is a browser in which a visitor is known: one family of tokens.

@@ -68,7 +68,7 @@ export class Chatelaine {
   token(how?: { fresh?: boolean }): Promise<string>;
   /** Signs the visitor in. */
   signIn(options?: SignInOptions): Promise<void>;
-  /** Forgets the visitor in this browser and begins as a new one. */
+  /** Signs the visitor out: what they hold in this browser ends, and it begins as a new one. */
   signOut(): Promise<void>;
   /** Ends it. The visitor is still known the next time. */
   stop(): void;

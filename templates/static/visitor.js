@@ -3,6 +3,7 @@
 // No dependencies, no cookies; nothing is sent anywhere but to the issuer.
 
 const START = "/visitors/start";
+const END = "/visitors/end";
 const REQUEST_TIMEOUT = 15_000;
 const SIGN_IN_TIMEOUT = 10 * 60_000;
 const MARGIN = 10_000; // a token that ends sooner is not handed out
@@ -153,9 +154,13 @@ export class Chatelaine {
     }
   }
 
-  /** Forgets the visitor in this browser and begins as a new one, if the site lets one be anonymous. */
+  /**
+   * Signs the visitor out: what they hold in this browser ends, and it begins as a new
+   * one, if the site lets one be anonymous.
+   */
   async signOut() {
     if (this.#stopped.signal.aborted) throw this.#gone();
+    this.#end();
     this.#forget();
     this.#options = { ...this.#options, identity: undefined };
     try {
@@ -214,7 +219,10 @@ export class Chatelaine {
     return this.#alone(async () => {
       const identity = await this.#identity();
       this.#kept = this.#read() || this.#kept;
-      if (!identity && this.assurance === "signed") this.#forget(); // signed out at the page
+      if (!identity && this.assurance === "signed") { // signed out at the page
+        this.#end();
+        this.#forget();
+      }
       return this.#ask(identity ? { identity } : {});
     });
   }
@@ -404,6 +412,17 @@ export class Chatelaine {
     this.#adopt(this.#read());
     if (due && kept && this.#kept !== kept) return; // another tab has done it
     this.#renew(kept ? kept.token : "").catch(() => {});
+  }
+
+  // Tells the issuer that a visitor who is known has signed out. Where it cannot be
+  // told, their tokens end by themselves.
+  #end() {
+    const kept = this.#read() || this.#kept;
+    if (!kept || !kept.renew || kept.assurance === "anonymous") return;
+    fetch(this.#issuer + END, {
+      method: "POST", mode: "cors", credentials: "omit", cache: "no-store", redirect: "error", keepalive: true, // the page may be left
+      headers: { "Content-Type": "application/json" }, body: JSON.stringify({ renew: kept.renew }),
+    }).catch(() => {});
   }
 
   #forget() {

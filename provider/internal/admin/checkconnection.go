@@ -253,8 +253,12 @@ func (c checker) jwt(f *fileConnection, what string) {
 
 func (c checker) verificationKey(k *fileKey, what string) {
 	c.oneOf(k.At, what+": alg", k.Alg, "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
+	c.oneOf(k.At, what+": use", k.Use, store.UseUserHash)
 	key := jwt.Key{Alg: deref(k.Alg)}
 	switch {
+	case deref(k.Use) == store.UseUserHash && (k.PublicKey != nil || k.Alg != nil):
+		c.faults.add(k.At, "%s: with use: user_hash it is a secret, without alg", what)
+		return
 	case k.Secret.given() && k.PublicKey != nil:
 		c.faults.add(k.At, "%s: give secret or public_key, not both", what)
 		return

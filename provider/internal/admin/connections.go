@@ -66,7 +66,7 @@ func (a *Admin) endConnection(ctx context.Context, tx store.Tx, s *site.Site, c 
 		}
 	}
 	if c.For == store.ForVisitors { // those of others renew
-		if err := session.Announce(tx, a.Now(), store.Revocation{ClientID: records.ClientID, Reason: reason}); err != nil {
+		if err := session.Announce(tx, a.Now(), store.Revocation{ClientID: records.ClientID, Reason: reason, Before: a.Now().UTC().Add(records.Heard)}); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func orNone(text string) string {
 
 // hidden members are secret, or say nothing to a reader.
 func hidden(name string) bool {
-	return slices.Contains([]string{"created", "updated", "not_before", "password_changed", "password_self_changes", "id", "in_file"}, name)
+	return strings.HasPrefix(name, "outlived.") || slices.Contains([]string{"created", "updated", "not_before", "password_changed", "password_self_changes", "id", "in_file"}, name)
 }
 
 func secretMember(name string) bool {

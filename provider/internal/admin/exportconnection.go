@@ -52,7 +52,7 @@ func (f *fileConnection) fillJWT(c *store.JWTConnection) {
 	f.LoginURL, f.LogoutURL, f.Issuer, f.Dialect = orNil(c.LoginURL), orNil(c.LogoutURL), orNil(c.Issuer), orNil(c.Dialect)
 	f.AllowGet, f.JWKSURL, f.Required, f.UserHash = orNilBool(c.AllowGet), orNil(c.JWKSURL), orNilBool(c.Required), orNilBool(c.UserHash)
 	for _, k := range c.Keys {
-		f.Keys = append(f.Keys, fileKey{KID: k.KID, Alg: orNil(k.Alg), PublicKey: orNil(k.PublicKey)})
+		f.Keys = append(f.Keys, fileKey{KID: k.KID, Alg: orNil(k.Alg), Use: orNil(k.Use), PublicKey: orNil(k.PublicKey)})
 	}
 }
 

@@ -61,6 +61,7 @@ type fileKey struct {
 	At        line    `yaml:"-"`
 	KID       string  `yaml:"kid,omitempty"`
 	Alg       *string `yaml:"alg,omitempty"`
+	Use       *string `yaml:"use,omitempty"`
 	Secret    secret  `yaml:"secret,omitempty"`
 	PublicKey *string `yaml:"public_key,omitempty"`
 }

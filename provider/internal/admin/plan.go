@@ -261,6 +261,7 @@ func (p planner) planSettings(out *plan) {
 	p.planLifetimes(&after)
 	p.planVisitors(&after)
 	p.planResources(&after)
+	after.Outlive(&before, p.now)
 	out.settings = edit[store.Settings]{f.At, &before, &after}
 }
 

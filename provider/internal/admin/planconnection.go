@@ -100,8 +100,8 @@ func (p planner) otherProvider(before, after *store.Connection) bool {
 
 // keyInCommon reports whether one of the keys is still there.
 func (p planner) keyInCommon(before, after *store.Connection) bool {
-	have := p.keySums(after)
-	for sum := range p.keySums(before) {
+	have := p.sumsOf(after).tokens
+	for sum := range p.sumsOf(before).tokens {
 		if have[sum] {
 			return true
 		}

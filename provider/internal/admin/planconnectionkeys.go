@@ -53,7 +53,7 @@ func (p planner) ontoJWT(f *fileConnection, before, after *store.Connection) {
 				stored = before.JWT.Keys[i]
 			}
 		}
-		key := store.VerificationKey{KID: k.KID, Alg: deref(k.Alg)}
+		key := store.VerificationKey{KID: k.KID, Alg: deref(k.Alg), Use: deref(k.Use)}
 		var err error
 		switch {
 		case k.Secret.given():
@@ -64,6 +64,9 @@ func (p planner) ontoJWT(f *fileConnection, before, after *store.Connection) {
 			key.Secret, key.PublicKey = stored.Secret, stored.PublicKey
 			if k.Alg == nil {
 				key.Alg = stored.Alg
+			}
+			if k.Use == nil {
+				key.Use = stored.Use
 			}
 			p.keptAlg(k, f.ID, stored)
 		default:

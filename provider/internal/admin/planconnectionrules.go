@@ -35,7 +35,7 @@ func (p planner) checkConnections(out *plan) {
 	for i := range p.file.Connections {
 		delete(beside, p.file.Connections[i].ID)
 	}
-	seen := &providers{map[string]string{}, map[string]map[[32]byte]bool{}}
+	seen := &providers{map[string]string{}, map[string]keySums{}}
 	for i := range p.file.Connections {
 		f := &p.file.Connections[i]
 		c, ok := after[f.ID]
@@ -65,7 +65,7 @@ type connectionRules struct {
 // providers are what connections are compared by, worked out once for each.
 type providers struct {
 	names   map[string]string
-	secrets map[string]map[[32]byte]bool // hashes
+	secrets map[string]keySums
 }
 
 func (r connectionRules) name(c *store.Connection) string {
@@ -257,15 +257,17 @@ func (r connectionRules) ending(what string, list []*x509.Certificate, same bool
 }
 
 func (r connectionRules) jwt(c *store.JWTConnection) {
-	if len(c.Keys) == 0 && c.JWKSURL == "" {
+	hashes := slices.ContainsFunc(c.Keys, func(k store.VerificationKey) bool { return k.Use == store.UseUserHash })
+	switch {
+	case len(c.Keys) == 0 && c.JWKSURL == "":
 		r.fault("kind jwt needs keys or jwks_url")
+	case c.UserHash && !hashes:
+		r.fault("user_hash needs a key of its own, {secret: …, use: user_hash}: with one that verifies tokens too, the hash of an id that reads like a token would sign it")
+	case hashes && !c.UserHash:
+		r.fault("a key with use: user_hash stands beside user_hash: true")
 	}
 	if r.c.For == store.ForAgents && c.LoginURL == "" {
 		r.fault("kind jwt for agents needs login_url, where they sign in")
-	}
-	secrets := slices.ContainsFunc(c.Keys, func(k store.VerificationKey) bool { return len(k.Secret) > 0 })
-	if c.UserHash && !secrets {
-		r.fault("user_hash needs a key with a secret")
 	}
 	if c.UserHash {
 		r.warn("user_hash never ends and is no proof of presence: whoever has once seen a visitor's can be that visitor; a JWT is better")
@@ -311,48 +313,66 @@ func (r connectionRules) alone(all map[string]*store.Connection) {
 // tells the connections apart.
 func (r connectionRules) ownSecrets(all map[string]*store.Connection) {
 	mine := r.secretsOf(r.c)
-	if len(mine) == 0 {
+	if len(mine.tokens)+len(mine.hashes) == 0 {
 		return
+	}
+	if sharing(mine.hashes, mine.tokens) {
+		r.fault("a secret with use: user_hash verifies nothing else")
 	}
 	for _, id := range sortedKeys(all) {
 		other := all[id]
-		if !inDialect(r.c) && !inDialect(other) {
-			continue
-		}
-		for sum := range r.secretsOf(other) {
-			if mine[sum] {
-				r.fault("shares a key with connection %s; in a dialect a token need not say whom it is for, so that each connection has keys of its own", id)
-				break
-			}
+		theirs := r.secretsOf(other)
+		switch {
+		case sharing(mine.hashes, theirs.tokens) || sharing(mine.tokens, theirs.hashes):
+			r.fault("shares a secret with connection %s, of which one has use: user_hash, and that verifies nothing else", id)
+		case (inDialect(r.c) || inDialect(other)) && sharing(mine.tokens, theirs.tokens):
+			r.fault("shares a key with connection %s; in a dialect a token need not say whom it is for, so that each connection has keys of its own", id)
 		}
 	}
+}
+
+// keySums are hashes of a connection's keys, to compare: of those that verify tokens,
+// and of those that make user_hashes.
+type keySums struct{ tokens, hashes map[[32]byte]bool }
+
+func sharing(a, b map[[32]byte]bool) bool {
+	for sum := range a {
+		if b[sum] {
+			return true
+		}
+	}
+	return false
 }
 
 func inDialect(c *store.Connection) bool { return c.JWT != nil && c.JWT.Dialect != jwt.Strict }
 
 // secretsOf are hashes of the keys, to compare. A client secret is one too: ID tokens
 // may be signed with it.
-func (r connectionRules) secretsOf(c *store.Connection) map[[32]byte]bool {
+func (r connectionRules) secretsOf(c *store.Connection) keySums {
 	if known, ok := r.seen.secrets[c.ID]; ok {
 		return known
 	}
-	sums := r.keySums(c)
+	sums := r.sumsOf(c)
 	r.seen.secrets[c.ID] = sums
 	return sums
 }
 
-// keySums are those hashes, of a set of keys its URL's.
-func (p planner) keySums(c *store.Connection) map[[32]byte]bool {
-	sums := map[[32]byte]bool{}
+// sumsOf are those hashes, of a set of keys its URL's.
+func (p planner) sumsOf(c *store.Connection) keySums {
+	sums := keySums{map[[32]byte]bool{}, map[[32]byte]bool{}}
 	add := func(plain []byte) {
 		if len(plain) > 0 {
-			sums[sha256.Sum256(plain)] = true
+			sums.tokens[sha256.Sum256(plain)] = true
 		}
 	}
 	if c.OIDC != nil && len(c.OIDC.ClientSecret) > 0 {
 		add(p.vault.open(c.ID, c.OIDC.ClientSecret))
 	}
 	for _, k := range deref(c.JWT).Keys {
+		if k.Use == store.UseUserHash {
+			sums.hashes[sha256.Sum256(p.vault.open(c.ID, k.Secret))] = true
+			continue
+		}
 		if len(k.Secret) > 0 {
 			add(p.vault.open(c.ID, k.Secret))
 			continue

@@ -68,7 +68,7 @@ func (p planner) planBans(out *plan) {
 		}
 		after.Created, after.By = p.now, ""
 		if ok {
-			after.Created, after.By = before.Created, before.By
+			after.Created, after.By, after.Subjects = before.Created, before.By, before.Subjects
 		}
 		out.bans = appendEdit(out.bans, f.At, before, ok, after)
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -153,8 +154,9 @@ type visitorInput struct {
 // maxNamed is how many are named where there may be many.
 const maxNamed = 5
 
-// visitorOf is the id of the only visitor whom the input names.
-func (a *Admin) visitorOf(ctx context.Context, in visitorInput) (string, error) {
+// visitorOf is the id of the only visitor whom the input names; an exact address is no
+// other one's with a +tag.
+func (a *Admin) visitorOf(ctx context.Context, in visitorInput, exact bool) (string, error) {
 	given := 0
 	for _, name := range []string{in.ID, in.ExternalID, in.Email} {
 		if name != "" {
@@ -175,6 +177,11 @@ func (a *Admin) visitorOf(ctx context.Context, in visitorInput) (string, error) 
 		}
 	}
 	ids, all, err := a.Visitors.Preview(ctx, in.Site, b)
+	if err == nil && exact && b.Email != "" && len(ids) == 1 {
+		if said, err := a.Visitors.Addressed(ctx, in.Site, ids[0], b.Email); err != nil || !said {
+			return "", cmp.Or(err, usage("nobody is known by that very address; by one with another +tag is %s: name them by their id if they are meant", ids[0]))
+		}
+	}
 	switch {
 	case err != nil:
 		return "", err
@@ -195,7 +202,7 @@ func (a *Admin) showVisitor(ctx context.Context, in visitorInput, _ *call) (any,
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.visitorOf(ctx, in)
+	id, err := a.visitorOf(ctx, in, false)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +223,7 @@ func (a *Admin) eraseVisitor(ctx context.Context, in visitorInput, _ *call) (any
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.visitorOf(ctx, in)
+	id, err := a.visitorOf(ctx, in, true)
 	if err != nil {
 		return nil, err
 	}

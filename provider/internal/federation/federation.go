@@ -78,8 +78,10 @@ type Options struct {
 	Tell func(ctx context.Context, tx store.Tx, s *site.Site, agent store.Agent, n templates.NoticeMail) error
 	// VisitorSignedOut ends what a visitor has by a login that is over there.
 	VisitorSignedOut func(ctx context.Context, tx store.Tx, s *site.Site, over session.UpstreamLogout) error
-	Failed           func(error) // hears of faults in the background; nil: nobody does
-	Now              func() time.Time
+	// VisitorMark is a MAC of who a visitor is to the connection, for the audit log.
+	VisitorMark func(tx store.Tx, c *store.Connection, subject string) (string, error)
+	Failed      func(error) // hears of faults in the background; nil: nobody does
+	Now         func() time.Time
 }
 
 // Federation answers the routes.

@@ -99,7 +99,7 @@ func (at *attempt) comesFrom(asks visitorFlow, referer, choose string) error {
 
 func isChallenge(s string) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return err == nil && len(raw) == 32
+	return err == nil && len(raw) == 32 && len(s) == base64.RawURLEncoding.EncodedLen(32) // a line break within is passed over
 }
 
 // mayReturn holds the address to the origin that was checked, as the browser will
@@ -145,9 +145,12 @@ func (x *Federation) finishVisitor(w http.ResponseWriter, r *http.Request, at *a
 		if err := store.VisitorProofs.Put(tx, &proof); err != nil {
 			return err
 		}
+		mark, err := x.VisitorMark(tx, at.conn, id.Subject) // of most nothing else is ever kept
+		if err != nil {
+			return err
+		}
 		return x.Audit.Record(r.Context(), tx, audit.Event{
-			Action: audit.FederationVisitor, Object: connectionRef(at.conn), Result: audit.Success,
-			Personal: map[string]string{"subject": id.Subject},
+			Action: audit.FederationVisitor, Object: connectionRef(at.conn), Result: audit.Success, Changes: []audit.Change{{Field: "subject", New: mark}},
 		})
 	})
 	if err != nil {
@@ -175,6 +178,9 @@ func (x *Federation) clearFlow(w http.ResponseWriter, r *http.Request, f *flow) 
 func (at *attempt) visitorFields(id *identity) (store.VisitorFields, error) {
 	p := id.Profile
 	fields := store.VisitorFields{ExternalID: p.ExternalID, Name: p.Name, Phone: p.Phone, Picture: p.Picture, Locale: p.Locale}
+	if sub, ok := strings.CutPrefix(id.Subject, "sub:"); ok && fields.ExternalID == "" && at.conn.JWT != nil { // as for a JWT that the widget brings
+		fields.ExternalID = sub
+	}
 	if fields.Name == "" {
 		fields.Name = strings.TrimSpace(p.GivenName + " " + p.FamilyName)
 	}

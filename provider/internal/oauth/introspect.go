@@ -65,13 +65,16 @@ func (o *OAuth) introspection(r *http.Request, s *site.Site, client *store.Clien
 	if strings.HasPrefix(raw, refreshPrefix) {
 		return o.introspectRefresh(r, s, client, raw)
 	}
-	ip, named := namedAddress(form)
+	ip, named, readable := namedAddress(form)
 	t, err := o.InspectAt(r.Context(), s, raw, ip)
 	if err != nil {
 		return nil, err
 	}
 	if !t.For(client) {
 		return nil, &Inactive{}
+	}
+	if !readable && t.Claims.SubjectType == policy.Visitor { // no ban of a network would hold
+		return nil, web.Public(web.ErrBadRequest, "visitor_ip is one address, without a port")
 	}
 	request := t.Request(s, o.Now(), "")
 	if named {
@@ -83,15 +86,19 @@ func (o *OAuth) introspection(r *http.Request, s *site.Site, client *store.Clien
 	return t.introspection()
 }
 
-// namedAddress is the one that the backend sees.
-func namedAddress(form url.Values) (ip netip.Addr, named bool) {
+// namedAddress is the one that the backend sees. One that cannot be read is unknown,
+// and no allowlist's.
+func namedAddress(form url.Values) (ip netip.Addr, named, readable bool) {
+	readable = true
 	for _, name := range []string{"agent_ip", "visitor_ip"} {
-		if form.Has(name) {
-			ip, _ = netip.ParseAddr(form.Get(name)) // unknown matches nothing
-			named = true
+		if !form.Has(name) {
+			continue
 		}
+		var err error
+		ip, err = netip.ParseAddr(form.Get(name))
+		named, readable = true, form.Get(name) == "" || err == nil && ip.Zone() == ""
 	}
-	return ip, named
+	return ip, named, readable
 }
 
 // introspection is the answer for a live token: its claims, without what the

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"testing"
@@ -157,5 +158,21 @@ func TestAVisitorsTokenOpensNothingElse(t *testing.T) {
 	h.store.down.Store(true)
 	if a := h.post("/oauth/introspect", "CHAT", url.Values{"token": {token}}); a.Code < 500 {
 		t.Errorf("a store that fails is an answer: %d %s", a.Code, a.Body)
+	}
+}
+
+func TestAnAddressThatCannotBeReadIsNotNone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	token := h.visitorToken("anna", "s0", "anonymous", "198.51.100.1")
+	h.ban(store.Ban{Network: "203.0.113.9"})
+	if !h.inactiveAt(token, "203.0.113.9") || h.inactiveAt(token, "203.0.113.8") || h.inactiveAt(token, "") {
+		t.Fatal("the ban does not hold, or on others too")
+	}
+	for _, spelt := range []string{"203.0.113.9:4711", "[203.0.113.9]", " 203.0.113.9", "203.0.113.9, 10.0.0.1", "unknown", "fe80::1%eth0"} {
+		a := h.post("/oauth/introspect", "CHAT", url.Values{"token": {token}, "visitor_ip": {spelt}})
+		if a.Code != http.StatusBadRequest || a.JSON["error"] != "invalid_request" || a.JSON["active"] != nil {
+			t.Errorf("visitor_ip=%q: %d %s", spelt, a.Code, a.Body)
+		}
 	}
 }

@@ -204,8 +204,7 @@ func Announce(tx store.Tx, now time.Time, r store.Revocation) error {
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("announce revocation: %w", err)
 		}
-		l := settings.Lifetimes.OrDefault()
-		r.Expires = r.Before.Add(seconds(max(l.AccessToken, l.IDToken, l.VisitorToken, 60*settings.Visitors.TokenMinutes)) + leeway)
+		r.Expires = r.Before.Add(seconds(settings.LongestLife(now)) + leeway)
 	}
 	sequence, err := store.Next(tx, store.RevocationSequence)
 	if err != nil {

@@ -7,10 +7,19 @@ import (
 
 func TestOnlyWhatReadsInOneWayIsRead(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{`{}`, `{"a":{"a":1},"A":2}`, `[1,{"b":[]}]`, ` {"a":null} `} {
+	for _, good := range []string{`{}`, `{"a":{"A":1},"b":2}`, `[1,{"b":[]}]`, ` {"a":null} `} {
 		var v any
 		if err := Unmarshal([]byte(good), &v); err != nil {
 			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{`{"kid":1,"KID":2}`, `{"kid":1,"\u212aid":2}`, `{"x":{"s":1,"\u017f":2}}`} { // the Kelvin sign, a long s
+		var v any
+		if err := Unmarshal([]byte(bad), &v); err == nil {
+			t.Errorf("%s was read, though a struct has one field for both", bad)
+		}
+		if err := Check([]byte(bad)); err != nil {
+			t.Errorf("%s, for a map: %v", bad, err)
 		}
 	}
 	for _, bad := range []string{

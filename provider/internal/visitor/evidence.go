@@ -72,16 +72,16 @@ func (x *Visitors) userHash(ctx context.Context, q *starting) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !takesUserHash(q.site, conn) || q.UserID == "" || len(q.UserID) > maxSubject-len("sub:") {
+	if !takesUserHash(q.site, conn) || q.UserID == "" || len(q.UserID) > maxSubject-len("sub:") || jwt.IsSigningInput(q.UserID) {
 		return nil, unproven(jwt.CodeInvalid, "the connection takes no user_hash")
 	}
-	set, err := x.Keysets.Keys(ctx, q.site.Path, conn, "")
+	secrets, err := x.Keysets.HashSecrets(q.site.Path, conn)
 	if err != nil {
 		return nil, unproven("provider_unavailable", "the connection's keys cannot be had")
 	}
 	held := false
-	for _, k := range set {
-		held = len(k.Secret) > 0 && jwt.CheckUserHash(k.Secret, q.UserID, q.UserHash) || held
+	for _, secret := range secrets {
+		held = jwt.CheckUserHash(secret, q.UserID, q.UserHash) || held
 	}
 	if !held {
 		return nil, unproven(jwt.CodeInvalid, "user_hash is not the HMAC of user_id")

@@ -87,7 +87,7 @@ func (x *Visitors) reply(w http.ResponseWriter, s *site.Site, a *answer, err err
 		return refuse(w, no)
 	}
 	if errors.Is(err, ErrThrottled) {
-		w.Header().Set("Retry-After", seconds(perVisitor))
+		w.Header().Set("Retry-After", seconds(perVisitor.every))
 	}
 	if err != nil {
 		return err

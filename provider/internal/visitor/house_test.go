@@ -182,7 +182,12 @@ func (h *house) start(body map[string]any) said {
 
 func (h *house) post(origin, remote, body string) said {
 	h.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, testIssuer+"/visitors/start", strings.NewReader(body))
+	return h.postTo("/visitors/start", origin, remote, body)
+}
+
+func (h *house) postTo(path, origin, remote, body string) said {
+	h.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, testIssuer+path, strings.NewReader(body))
 	r.RemoteAddr = remote
 	r.Header.Set("Content-Type", "application/json")
 	if origin != "" {

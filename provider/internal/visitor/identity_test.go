@@ -18,7 +18,10 @@ import (
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
-const shopSecret = "a secret of the shop's own server, long enough"
+const (
+	shopSecret = "a secret of the shop's own server, long enough"
+	hashSecret = "a secret of the shop's for user_hash, and that alone"
+)
 
 // connect adds a visitor JWT connection with that id.
 func (h *house) connect(id string, change func(*store.Connection)) {
@@ -36,6 +39,11 @@ func (h *house) connect(id string, change func(*store.Connection)) {
 	}
 	if change != nil {
 		change(&c)
+	}
+	if c.JWT != nil && c.JWT.UserHash {
+		sealed, err := h.sealer.Seal("", store.Connections.Kind, id, []byte(hashSecret+id))
+		h.ok(err)
+		c.JWT.Keys = append(c.JWT.Keys, store.VerificationKey{KID: "hashes", Use: store.UseUserHash, Secret: sealed})
 	}
 	h.update(func(tx store.Tx) error {
 		if err := store.Connections.Put(tx, &c); err != nil {
@@ -169,7 +177,7 @@ func TestAConnectionThatDemandsAnIdentityLetsNoStrangerIn(t *testing.T) {
 	h := newHouse(t, storetest.Bolt)
 	h.connect("shop", func(c *store.Connection) { c.JWT.Required, c.JWT.UserHash = true, true })
 	h.start(map[string]any{}).want(t, http.StatusForbidden, "access_denied", "sign_in_required")
-	hash := jwt.UserHash([]byte(shopSecret+"shop"), "u1")
+	hash := jwt.UserHash([]byte(hashSecret+"shop"), "u1")
 	h.start(map[string]any{"user_id": "u1", "user_hash": hash}).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)
 	if a := h.start(map[string]any{"identity": h.jwt("shop", "u1", nil)}); a.Code != http.StatusOK {
 		t.Errorf("%d %s", a.Code, a.Body)
@@ -179,7 +187,7 @@ func TestAConnectionThatDemandsAnIdentityLetsNoStrangerIn(t *testing.T) {
 func TestAUserHashCountsOnlyWhereTheConnectionSaysSo(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storetest.Bolt)
-	hash := jwt.UserHash([]byte(shopSecret+"shop"), "u1")
+	hash := jwt.UserHash([]byte(hashSecret+"shop"), "u1")
 	body := map[string]any{"user_id": "u1", "user_hash": hash}
 	h.connect("shop", nil)
 	h.start(body).want(t, http.StatusBadRequest, "invalid_grant", jwt.CodeInvalid)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
-	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -21,9 +20,6 @@ const (
 	grace = 10 * time.Second
 	// maxSessions is in how many browsers a visitor is known; the oldest goes.
 	maxSessions = 10
-	// perVisitor is in how short a time a visitor can begin maxSessions of them: each is
-	// written down for good.
-	perVisitor = time.Minute
 	// maxAliases is how many names of a visitor are kept, and maxSubjects how many
 	// whom they are to connections: a merge that would make more is none.
 	maxAliases  = 100
@@ -83,7 +79,7 @@ func (x *Visitors) renewKnown(ctx context.Context, q *starting, v *renewal) (*an
 		next, err := rotated(&rec.Sessions[i], v, q.now)
 		if err != nil { // an older one: somebody has a copy
 			refused = err
-			return x.end(ctx, tx, &rec, i, reasonReused)
+			return x.endReused(ctx, tx, &rec, i)
 		}
 		out.Visitor, out.Generation = rec.ID, next
 		rec.Seen = q.now
@@ -141,17 +137,16 @@ func rotated(one *store.VisitorSession, v *renewal, now time.Time) (uint64, erro
 	return 0, errStale
 }
 
-// end takes one session from the record, tells the verifiers and writes it down.
-func (x *Visitors) end(ctx context.Context, tx store.Tx, rec *store.Visitor, i int, reason string) error {
-	sid := rec.Sessions[i].SID
-	rec.Sessions = slices.Delete(slices.Clone(rec.Sessions), i, i+1)
+// endReused ends a session of which an older renewal token came, tells the verifiers
+// and writes it down.
+func (x *Visitors) endReused(ctx context.Context, tx store.Tx, rec *store.Visitor, i int) error {
+	if err := x.drop(tx, rec, i, reasonReused); err != nil {
+		return err
+	}
 	if err := store.Visitors.Put(tx, rec); err != nil {
 		return err
 	}
-	if err := session.Announce(tx, x.Now(), store.Revocation{SID: sid, Reason: reason}); err != nil {
-		return err
-	}
-	return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Actor: visitorRef(rec.ID), Object: visitorRef(rec.ID), Reason: reason})
+	return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorRefused, Result: audit.Refused, Actor: visitorRef(rec.ID), Object: visitorRef(rec.ID), Reason: reasonReused})
 }
 
 func visitorRef(id string) audit.Ref { return audit.Ref{Type: "visitor", ID: id} }

@@ -148,8 +148,16 @@ func TestTwoKnownVisitorsAreMergedWhereBothConnectionsSayTheyAreOne(t *testing.T
 	})
 }
 
-// proof leaves what federation would.
+// proof is the code of Fred's login at the connection.
 func (h *house) proof(connection, verifier, origin string) (code string) {
+	h.t.Helper()
+	return h.proofOf(connection, verifier, origin, store.VisitorProven{
+		Subject: "abc", Upstream: "ZnJlZEBmZWQ.idx", Fields: store.VisitorFields{Name: "Fred", Email: "fred@fed.example"},
+	})
+}
+
+// proofOf leaves what federation would.
+func (h *house) proofOf(connection, verifier, origin string, who store.VisitorProven) (code string) {
 	h.t.Helper()
 	code = random(32)
 	sum := sha256.Sum256([]byte(code))
@@ -158,9 +166,8 @@ func (h *house) proof(connection, verifier, origin string) (code string) {
 		Hash: hex.EncodeToString(sum[:]), Connection: connection, Origin: origin, AuthTime: h.now(), Expires: h.now().Add(time.Minute),
 		Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]),
 	}
-	plain, err := json.Marshal(store.VisitorProven{
-		Since: load(h).Connection(connection).Since(), Subject: "abc", Upstream: "ZnJlZEBmZWQ.idx", Fields: store.VisitorFields{Name: "Fred", Email: "fred@fed.example"},
-	})
+	who.Since = load(h).Connection(connection).Since()
+	plain, err := json.Marshal(who)
 	h.ok(err)
 	p.Sealed, err = h.sealer.Seal("", store.VisitorProofs.Kind, p.Hash, plain)
 	h.ok(err)

@@ -25,7 +25,7 @@ func customers(hash bool) func(*store.Connection) {
 // hashed is a start by user_hash.
 func (h *house) hashed(connection, id string) said {
 	h.t.Helper()
-	return h.start(map[string]any{"connection": connection, "user_id": id, "user_hash": jwt.UserHash([]byte(shopSecret+connection), id)})
+	return h.start(map[string]any{"connection": connection, "user_id": id, "user_hash": jwt.UserHash([]byte(hashSecret+connection), id)})
 }
 
 // third leaves the session of one connection, of a visitor of whom a third has said
@@ -355,15 +355,15 @@ func TestOneVisitorCannotFillTheLog(t *testing.T) {
 	}
 	a := h.hashed("shop", "u1")
 	a.want(t, http.StatusTooManyRequests, "temporarily_unavailable", "")
-	if a.Header().Get("Retry-After") != "60" {
+	if a.Header().Get("Retry-After") != "6" {
 		t.Errorf("Retry-After is %q", a.Header().Get("Retry-After"))
 	}
 	if b := h.hashed("shop", "u2"); b.Code != http.StatusOK {
 		t.Errorf("another: %d", b.Code)
 	}
-	h.later(time.Minute)
+	h.later(7 * time.Second)
 	if a := h.hashed("shop", "u1"); a.Code != http.StatusOK {
-		t.Errorf("a minute later: %d %s", a.Code, a.Body)
+		t.Errorf("seven seconds later: %d %s", a.Code, a.Body)
 	}
 }
 

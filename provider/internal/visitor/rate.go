@@ -18,6 +18,9 @@ type rate struct {
 // renew every few minutes.
 var perNetwork = rate{600, 50 * time.Millisecond}
 
+// perVisitor is how often one visitor begins a session: each is written down for good.
+var perVisitor = rate{maxSessions, 6 * time.Second}
+
 const maxPlaces = 1 << 16
 
 type place struct {
@@ -49,23 +52,24 @@ func (x *rates) take(path string, addr netip.Addr, now time.Time) (wait time.Dur
 	if !there && len(x.places) >= maxPlaces {
 		x.sweep(now)
 		if len(x.places) >= maxPlaces {
-			return spend(&x.overflow, now)
+			return perNetwork.spend(&x.overflow, now)
 		}
 	}
 	if x.places == nil {
 		x.places = map[place]time.Time{}
 	}
-	wait = spend(&whole, now)
+	wait = perNetwork.spend(&whole, now)
 	x.places[at] = whole
 	return wait
 }
 
-func spend(whole *time.Time, now time.Time) time.Duration {
+// spend counts one; wait is how long it comes too early.
+func (r rate) spend(whole *time.Time, now time.Time) (wait time.Duration) {
 	if whole.Before(now) {
 		*whole = now
 	}
-	next := whole.Add(perNetwork.every)
-	if early := next.Sub(now) - time.Duration(perNetwork.burst)*perNetwork.every; early > 0 {
+	next := whole.Add(r.every)
+	if early := next.Sub(now) - time.Duration(r.burst)*r.every; early > 0 {
 		return early
 	}
 	*whole = next

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
@@ -26,12 +27,13 @@ type recognition struct {
 
 	rec      store.Visitor
 	person   *records.Person
-	identity string // MAC of the jti
-	upstream string // MAC, as the session has it
-	index    string // likewise
-	fresh    bool   // the record is new
-	was      string // the name that has just become an alias
-	same     bool   // before was this visitor, and known
+	was      policy.BanFacts // by what was known of them until now
+	identity string          // MAC of the jti
+	upstream string          // MAC, as the session has it
+	index    string          // likewise
+	fresh    bool            // the record is new
+	alias    string          // the name that has just become one
+	same     bool            // before was this visitor, and known
 }
 
 // recognise gives a visitor who has shown who they are a token. take takes what they
@@ -88,6 +90,9 @@ func (x *Visitors) load(r *recognition) (err error) {
 		if r.person, err = x.Records.Person(r.site.Path, &r.rec); err != nil {
 			return err
 		}
+		if r.was, err = x.Records.Facts(r.tx, r.rec.ID, r.person); err != nil {
+			return err
+		}
 	}
 	if r.ev.fields != nil {
 		r.person.VisitorFields = *r.ev.fields
@@ -103,6 +108,7 @@ func (x *Visitors) judge(ctx context.Context, r *recognition) error {
 	if err != nil {
 		return err
 	}
+	facts.ExternalIDs, facts.Emails = append(facts.ExternalIDs, r.was.ExternalIDs...), append(facts.Emails, r.was.Emails...)
 	if r.before != nil {
 		names, err := x.Records.Names(r.tx, r.before.Visitor)
 		if err != nil {
@@ -175,7 +181,7 @@ func (x *Visitors) enter(ctx context.Context, r *recognition) (*renewal, error) 
 // those who were known before: whoever planted an anonymous visitor in this browser, or
 // sat here before, says nothing of this one.
 func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, error) {
-	if all := r.rec.Sessions; len(all) >= maxSessions && r.now.Sub(all[0].Shown) < perVisitor {
+	if perVisitor.spend(&r.rec.Whole, r.now) > 0 {
 		return nil, web.Public(ErrThrottled, "the visitor signs in anew too often: keep `renew`, and send it along")
 	}
 	one := store.VisitorSession{
@@ -183,7 +189,13 @@ func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, er
 		AuthTime: r.ev.authTime, Shown: r.now, Generation: 1, Rotated: r.now,
 	}
 	for len(r.rec.Sessions) >= maxSessions {
-		if err := x.drop(r.tx, &r.rec, 0, reasonReplaced); err != nil {
+		oldest := 0
+		for i, one := range r.rec.Sessions {
+			if one.Shown.Before(r.rec.Sessions[oldest].Shown) {
+				oldest = i
+			}
+		}
+		if err := x.drop(r.tx, &r.rec, oldest, reasonReplaced); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +204,7 @@ func (x *Visitors) newSession(ctx context.Context, r *recognition) (*renewal, er
 	if err := x.Records.Write(r.tx, &r.rec, r.person); err != nil {
 		return nil, err
 	}
-	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: unix(one.AuthTime), AMR: r.ev.amr, Was: r.was}
+	v := &renewal{Visitor: r.rec.ID, SID: one.SID, Assurance: one.Assurance, Generation: 1, AuthTime: unix(one.AuthTime), AMR: r.ev.amr, Was: r.alias}
 	if r.same {
 		v.Resource, v.Given = r.before.Resource, r.before.Given
 	}

@@ -33,24 +33,31 @@ type starting struct {
 
 // start is POST /visitors/start.
 func (x *Visitors) start(w http.ResponseWriter, r *http.Request) error {
-	s := site.From(r.Context())
-	origin, ok := allowOrigin(w, r, s)
-	if !ok && r.Header["Origin"] != nil { // what is no page of a browser has none
-		return web.Public(ErrOrigin, "pages of this origin do not stand in the site's `visitors.origins`")
-	}
-	q, err := x.enterRequest(w, r, s)
+	q, err := x.read(w, r)
 	if err != nil {
 		return err
 	}
-	q.origin = origin
-	if q.request, err = readRequest(r); err != nil {
-		return err
-	}
-	if q.Resource != "" && !known(s, q.Resource) {
+	if q.Resource != "" && !known(q.site, q.Resource) {
 		return web.Public(ErrTarget, "the site has no such resource")
 	}
 	a, err := x.begin(r.Context(), q)
-	return x.reply(w, s, a, err)
+	return x.reply(w, q.site, a, err)
+}
+
+// read is a widget's request: of a page of the site's, and not one too many.
+func (x *Visitors) read(w http.ResponseWriter, r *http.Request) (*starting, error) {
+	s := site.From(r.Context())
+	origin, ok := allowOrigin(w, r, s)
+	if !ok && r.Header["Origin"] != nil { // what is no page of a browser has none
+		return nil, web.Public(ErrOrigin, "pages of this origin do not stand in the site's `visitors.origins`")
+	}
+	q, err := x.enterRequest(w, r, s)
+	if err != nil {
+		return nil, err
+	}
+	q.origin = origin
+	q.request, err = readRequest(r)
+	return q, err
 }
 
 // refuse tells the widget why, so that it can hide itself or have its visitor sign in.

@@ -98,7 +98,7 @@ func (x *Visitors) upgrade(ctx context.Context, r *recognition) error {
 	if err := store.Visitors.Put(r.tx, &store.Visitor{ID: r.before.Visitor, Alias: r.rec.ID, Created: r.now, Seen: r.now}); err != nil {
 		return err
 	}
-	r.was = r.before.Visitor
+	r.alias = r.before.Visitor
 	return x.Audit.Record(ctx, r.tx, audit.Event{
 		Action: audit.VisitorUpgrade, Actor: visitorRef(r.rec.ID), Object: visitorRef(r.rec.ID),
 		Changes: []audit.Change{{Field: "alias", New: r.before.Visitor}},
@@ -132,7 +132,7 @@ func (x *Visitors) merge(ctx context.Context, r *recognition, other store.Visito
 		}
 	}
 	if r.before.Visitor != kept.ID {
-		r.was = r.before.Visitor
+		r.alias = r.before.Visitor
 	}
 	r.rec, r.fresh, r.same = kept, false, true
 	return x.Audit.Record(ctx, r.tx, audit.Event{

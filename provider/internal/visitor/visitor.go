@@ -1,11 +1,12 @@
 // Package visitor gives the visitors of a site, on whose pages a chat widget sits,
 // their tokens.
 //
-// Route, under the site's issuer:
+// Routes, under the site's issuer:
 //
 //	POST /visitors/start
+//	POST /visitors/end
 //
-// It is called by scripts on pages of the origins that the site names, without
+// They are called by scripts on pages of the origins that the site names, without
 // cookies. A visitor who says nothing of themselves is anonymous, and nothing is
 // stored for them: what they renew by is sealed and they carry it. So a renewal of
 // theirs rotates, but an older one is good too until it ends: it says no more than
@@ -85,7 +86,10 @@ func New(o Options) *Visitors {
 // Routes adds the routes; paths are relative to the site's prefix.
 func (x *Visitors) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /visitors/start", x.Web.JSON(x.start))
-	mux.Handle("OPTIONS /visitors/start", http.HandlerFunc(x.preflight))
+	mux.Handle("POST /visitors/end", x.Web.JSON(x.end))
+	for _, path := range []string{"/visitors/start", "/visitors/end"} {
+		mux.Handle("OPTIONS "+path, http.HandlerFunc(x.preflight))
+	}
 }
 
 // Refusal is an ErrRefused, or an ErrGrant, with its reason, which the widget acts

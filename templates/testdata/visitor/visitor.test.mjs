@@ -14,12 +14,17 @@ class World {
     this.storage = new MemoryStorage();
     this.session = new MemoryStorage();
     this.requests = [];
+    this.ends = []; // sign-outs
     this.good = new Set(); // renewal tokens that have not been used
     this.n = 0;
     this.reply = (body) => this.grant(body);
     this.told = [];
     globalThis.fetch = async (url, init) => {
       const body = JSON.parse(init.body);
+      if (String(url) === ISSUER + "/visitors/end") {
+        this.ends.push({ init, body });
+        return { ok: true, status: 200, headers: new Headers(), json: async () => ({}) };
+      }
       this.requests.push({ url: String(url), init, body });
       const { status = 200, json, headers = {} } = await this.reply(body);
       return { ok: status < 400, status, headers: new Headers(headers), json: async () => json };
@@ -492,6 +497,26 @@ walk("signing out forgets the visitor, also one whose renewal is under way", asy
   assert.equal(JSON.parse(w.storage.getItem(KEY)).visitorId, "v2");
   chat.stop();
   await assert.rejects(chat.token(), code("stopped"));
+});
+
+walk("a visitor who is known is signed out at the issuer, an anonymous one is not", async (w) => {
+  const chat = await w.start();
+  await chat.signOut();
+  assert.deepEqual(w.ends, []);
+  await popup(w, chat);
+  const renew = JSON.parse(w.storage.getItem(KEY)).renew;
+  await chat.signOut();
+  assert.equal(chat.assurance, "anonymous");
+  assert.equal(w.ends.length, 1);
+  assert.deepEqual(w.ends[0].body, { renew });
+  assert.ok(w.ends[0].init.keepalive && w.ends[0].init.credentials === "omit");
+  chat.stop();
+  let user = "jwt-of-ana";
+  await (await w.start({ identity: async () => user })).stop();
+  user = "";
+  const after = await w.start({ identity: async () => user }); // signed out at the page
+  assert.equal(after.assurance, "anonymous");
+  assert.equal(w.ends.length, 2);
 });
 
 walk("a tab hears of what another has done", async (w) => {

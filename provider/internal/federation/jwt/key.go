@@ -9,7 +9,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -95,6 +97,14 @@ func ParsePublicKey(text string) (crypto.PublicKey, error) {
 		return nil, errors.New("the key must be RSA of 2,048 to 8,192 bits, EC P-256 or P-384, or Ed25519")
 	}
 	return key, nil
+}
+
+// IsSigningInput reports whether the text reads like what the signature of a JWT is
+// over (RFC 7515, section 5.1): a hash of it might be one.
+func IsSigningInput(text string) bool {
+	header, _, found := strings.Cut(text, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(header)
+	return found && err == nil && json.Valid(raw)
 }
 
 // UserHash is the hex HMAC-SHA256 by which some sites vouch for a visitor's id.

@@ -64,6 +64,9 @@ func (x *Sets) Keys(ctx context.Context, path string, c *store.Connection, kid s
 // own are the keys that the site file names.
 func (x *Sets) own(path string, c *store.Connection) (keys []jwt.Key, err error) {
 	for i, k := range c.JWT.Keys {
+		if k.Use == store.UseUserHash {
+			continue
+		}
 		key := jwt.Key{KID: k.KID, Alg: k.Alg}
 		if len(k.Secret) > 0 {
 			key.Secret, err = x.Sealer.Open(path, store.Connections.Kind, c.ID, k.Secret)
@@ -76,6 +79,22 @@ func (x *Sets) own(path string, c *store.Connection) (keys []jwt.Key, err error)
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// HashSecrets are the secrets that make a connection's user_hashes. The error is
+// ErrKeys.
+func (x *Sets) HashSecrets(path string, c *store.Connection) (secrets [][]byte, err error) {
+	for i, k := range c.JWT.Keys {
+		if k.Use != store.UseUserHash {
+			continue
+		}
+		secret, err := x.Sealer.Open(path, store.Connections.Kind, c.ID, k.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("%w: key %d: %w", ErrKeys, i+1, err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
 }
 
 // fetched are the keys at a URL that jwt can use: a set may have others too.

@@ -71,6 +71,9 @@ func (x *Records) compile(ctx context.Context, path string) (*policy.Bans, error
 				return err
 			}
 			all = append(all, Policy(&rec))
+			for _, subject := range rec.Subjects {
+				all = append(all, policy.Ban{ID: rec.ID, VisitorID: bySubject + subject, Network: rec.Network, Reason: rec.Reason, Until: rec.Until})
+			}
 		}
 		return nil
 	})
@@ -81,6 +84,10 @@ func (x *Records) compile(ctx context.Context, path string) (*policy.Bans, error
 	bans, _ := policy.CompileBans(all)
 	return bans, nil
 }
+
+// bySubject begins what stands for an erased visitor among the ids that bans name: no
+// id of ours has a colon.
+const bySubject = "subject:"
 
 // Policy is a stored ban as policy reads it.
 func Policy(b *store.Ban) policy.Ban {
@@ -189,9 +196,9 @@ func (x *Records) UnbanIn(ctx context.Context, tx store.Tx, id string, by audit.
 	return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorUnban, Actor: by, Object: audit.Ref{Type: "ban", ID: id}})
 }
 
-// heard is how long another node may go on without knowing of a ban: what it gives
-// until then ends too.
-const heard = 2 * site.MaxAge
+// Heard is how long another node may go on without knowing of a ban, or of a
+// connection's end: what it gives until then ends too.
+const Heard = 2 * site.MaxAge
 
 // announce ends all tokens of a visitor that were issued until now, under every name.
 func (x *Records) announce(tx store.Tx, id, reason string) error {
@@ -200,7 +207,7 @@ func (x *Records) announce(tx store.Tx, id, reason string) error {
 		return err
 	}
 	for _, name := range append(aliases, id) {
-		if err := session.Announce(tx, x.Now(), store.Revocation{Subject: name, Reason: reason, Before: x.Now().UTC().Add(heard)}); err != nil {
+		if err := session.Announce(tx, x.Now(), store.Revocation{Subject: name, Reason: reason, Before: x.Now().UTC().Add(Heard)}); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,7 +38,7 @@ func (x *Records) cutOff(tx store.Tx, b *store.Ban) error {
 			return err
 		}
 	}
-	return session.Announce(tx, x.Now(), store.Revocation{ClientID: ClientID, Reason: reasonBanned, Before: x.Now().UTC().Add(heard)})
+	return session.Announce(tx, x.Now(), store.Revocation{ClientID: ClientID, Reason: reasonBanned, Before: x.Now().UTC().Add(Heard)})
 }
 
 // hit are the visitors whom the ban names, wherever they are; few: these are all.
@@ -110,8 +111,8 @@ func (x *Records) cutOffNetwork(tx store.Tx, text string) (few bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	now := x.Now().Add(heard)
-	slots := int(Life(settings)/slot) + 3
+	now := x.Now().Add(Heard)
+	slots := settings.LongestLife(now)/int(slot/time.Second) + 3 // of any tokens: visitors' may have lived longer until lately
 	if wide := bits - network.Bits(); wide > 10 || slots<<max(wide, 0) > maxNamed {
 		return false, nil
 	}
@@ -172,6 +173,24 @@ func (x *Records) Preview(ctx context.Context, path string, b store.Ban) (ids []
 		return err
 	})
 	return ids, all, err
+}
+
+// Addressed reports whether a connection says that very address of the visitor.
+func (x *Records) Addressed(ctx context.Context, path, id, email string) (said bool, err error) {
+	err = x.Store.View(ctx, path, func(tx store.Tx) error {
+		rec, err := x.Find(tx, id)
+		if err != nil {
+			return err
+		}
+		person, err := x.Person(path, &rec)
+		if err != nil {
+			return err
+		}
+		_, emails := person.said()
+		said = slices.Contains(emails, email)
+		return nil
+	})
+	return said, err
 }
 
 // fitting are those whom all criteria fit: hit goes by one.

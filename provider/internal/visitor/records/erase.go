@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/keys"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -18,8 +20,8 @@ import (
 const reasonErased = "erased"
 
 // ErrNotSealed is an erasure that met records which are not in the chain yet, a
-// second's worth; it is done by doing it again.
-var ErrNotSealed = errors.New("the audit log is still being sealed: erase again in a moment")
+// second's worth, or a visitor who came in meanwhile; it is done by doing it again.
+var ErrNotSealed = errors.New("the visitor is coming in, or the audit log is still being sealed: erase again in a moment")
 
 // Shown is what is known of a visitor, for administrators and for the visitor.
 type Shown struct {
@@ -31,6 +33,7 @@ type Shown struct {
 	Seen     time.Time              `json:"seen"`
 	Banned   *store.Ban             `json:"banned,omitempty"` // whatever their address
 
+	rec    store.Visitor
 	marks  []string // of what is and was said of them
 	secret []byte   // that they are made with
 }
@@ -47,7 +50,7 @@ func (x *Records) Show(ctx context.Context, s *site.Site, id string) (shown Show
 		if err != nil {
 			return err
 		}
-		shown = Shown{ID: rec.ID, Sessions: rec.Sessions, Created: rec.Created, Seen: rec.Seen}
+		shown = Shown{ID: rec.ID, Sessions: slices.Clone(rec.Sessions), Created: rec.Created, Seen: rec.Seen, rec: rec}
 		for i := range shown.Sessions {
 			shown.Sessions[i].Identity = ""
 		}
@@ -62,7 +65,9 @@ func (x *Records) Show(ctx context.Context, s *site.Site, id string) (shown Show
 		if err != nil {
 			return err
 		}
-		shown.Aliases = facts.VisitorIDs[1:]
+		if shown.Aliases, err = x.Aliases(tx, rec.ID); err != nil {
+			return err
+		}
 		if match, found := bans.Match(facts, x.Now()); found {
 			b, err := store.Bans.Get(tx, match.ID)
 			shown.Banned = &b
@@ -86,11 +91,23 @@ func (x *Records) Erase(ctx context.Context, s *site.Site, id string, by audit.R
 		return err
 	}
 	return x.Store.Update(ctx, s.Path, func(tx store.Tx) error {
-		if err := x.announce(tx, shown.ID, reasonErased); err != nil {
+		switch now, err := store.Visitors.Get(tx, shown.ID); {
+		case err != nil:
 			return err
+		case !reflect.DeepEqual(now, shown.rec): // they came in meanwhile, and that was written down
+			return ErrNotSealed
 		}
 		aliases, err := x.Aliases(tx, shown.ID)
 		if err != nil {
+			return err
+		}
+		if len(aliases) != len(shown.Aliases) {
+			return ErrNotSealed
+		}
+		if err := x.keepBanned(tx, s.Path, &shown.rec); err != nil {
+			return err
+		}
+		if err := x.announce(tx, shown.ID, reasonErased); err != nil {
 			return err
 		}
 		for _, name := range append(aliases, shown.ID) {
@@ -103,6 +120,42 @@ func (x *Records) Erase(ctx context.Context, s *site.Site, id string, by audit.R
 		}
 		return x.Audit.Record(ctx, tx, audit.Event{Action: audit.VisitorErase, Actor: by, Object: audit.Ref{Type: "visitor", ID: shown.ID}})
 	})
+}
+
+// keepBanned notes in every ban that is on the visitor, wherever they are, who they
+// were to their connections: to be forgotten lifts no ban.
+func (x *Records) keepBanned(tx store.Tx, path string, rec *store.Visitor) error {
+	person, err := x.Person(path, rec)
+	if err != nil {
+		return err
+	}
+	facts, err := x.Facts(tx, rec.ID, person)
+	if err != nil {
+		return err
+	}
+	var on []store.Ban
+	for b, err := range store.Bans.All(tx, "") {
+		if err != nil {
+			return err
+		}
+		who := Policy(&b)
+		who.Network = ""
+		if len(policy.Preview(who, []policy.BanFacts{facts})) > 0 {
+			on = append(on, b)
+		}
+	}
+	for _, b := range on {
+		for _, m := range rec.Subjects {
+			b.Subjects = added(b.Subjects, m)
+		}
+		if err := store.Bans.Put(tx, &b); err != nil {
+			return err
+		}
+	}
+	if len(on) == 0 {
+		return nil
+	}
+	return site.Changed(tx)
 }
 
 // RenewalLife is how long a visitor is known again.
@@ -178,9 +231,7 @@ func (s *Shown) concerned(e *audit.Entry) bool {
 	if e.Action == audit.VisitorBan {
 		return slices.ContainsFunc(e.Changes, s.named)
 	}
-	return e.Action == audit.FederationVisitor && slices.ContainsFunc(s.Person.Subjects, func(id Known) bool {
-		return e.Object == "connection" && e.ObjectID == id.Connection && e.Personal["subject"] == id.Subject.Subject
-	})
+	return e.Action == audit.FederationVisitor && slices.ContainsFunc(e.Changes, func(c audit.Change) bool { return c.Field == "subject" && slices.Contains(s.rec.Subjects, c.New) })
 }
 
 // named: a ban's criterion is, or was, the visitor's own.

@@ -9,6 +9,7 @@
 package records
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -71,6 +72,11 @@ func SubjectOf(c *store.Connection, subject string) Subject {
 	return Subject{Connection: c.ID, Since: c.Since(), Subject: subject}
 }
 
+// Mark is a MAC of who a visitor is to the connection.
+func (x *Records) Mark(tx store.Tx, c *store.Connection, subject string) (string, error) {
+	return x.subjectMark(tx, SubjectOf(c, subject))
+}
+
 func (x *Records) subjectMark(tx store.Tx, s Subject) (string, error) {
 	return x.mark(tx, "subject", s.Connection, strconv.FormatInt(s.Since, 10), s.Subject)
 }
@@ -93,15 +99,29 @@ type Known struct {
 	Mapped   bool   `json:"mapped,omitempty"`
 	Email    string `json:"email,omitempty"`
 	Verified bool   `json:"verified,omitempty"`
+	// Last are the external id and the address that the connection has said last, where
+	// it says none now: who keeps silent is banned all the same.
+	Last struct {
+		ExternalID string `json:"external_id,omitempty"`
+		Email      string `json:"email,omitempty"`
+	} `json:"last,omitzero"`
 }
 
 // Knows puts what a connection says of the visitor in the place of what it has said.
 func (p *Person) Knows(k Known) {
-	if i := p.subject(k.Subject); i >= 0 {
-		p.Subjects[i] = k
+	i := p.subject(k.Subject)
+	if i < 0 {
+		p.Subjects = append(p.Subjects, k)
 		return
 	}
-	p.Subjects = append(p.Subjects, k)
+	was := p.Subjects[i]
+	if k.ExternalID == "" {
+		k.Last.ExternalID = cmp.Or(was.ExternalID, was.Last.ExternalID)
+	}
+	if k.Email == "" {
+		k.Last.Email = cmp.Or(was.Email, was.Last.Email)
+	}
+	p.Subjects[i] = k
 }
 
 func (p *Person) subject(s Subject) int {
@@ -121,8 +141,8 @@ func (p *Person) Absorb(other *Person) {
 // said are the external ids and the addresses of all connections together.
 func (p *Person) said() (externalIDs, emails []string) {
 	externalIDs, emails = added(nil, p.ExternalID), added(nil, p.Email)
-	for i := range p.Subjects {
-		externalIDs, emails = added(externalIDs, p.Subjects[i].ExternalID), added(emails, p.Subjects[i].Email)
+	for _, k := range p.Subjects {
+		externalIDs, emails = added(externalIDs, cmp.Or(k.ExternalID, k.Last.ExternalID)), added(emails, cmp.Or(k.Email, k.Last.Email))
 	}
 	return externalIDs, emails
 }
@@ -311,10 +331,18 @@ func (x *Records) Names(tx store.Tx, id string) ([]string, error) {
 func (x *Records) Facts(tx store.Tx, id string, p *Person) (policy.BanFacts, error) {
 	aliases, err := x.Aliases(tx, id)
 	facts := policy.BanFacts{VisitorIDs: append([]string{id}, aliases...)}
-	if p != nil {
-		facts.ExternalIDs, facts.Emails = p.said()
+	if p == nil || err != nil {
+		return facts, err
 	}
-	return facts, err
+	facts.ExternalIDs, facts.Emails = p.said()
+	for _, k := range p.Subjects {
+		m, err := x.subjectMark(tx, k.Subject)
+		if err != nil {
+			return facts, err
+		}
+		facts.VisitorIDs = append(facts.VisitorIDs, bySubject+m)
+	}
+	return facts, nil
 }
 
 func absent(err error) error {
