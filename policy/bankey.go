@@ -56,9 +56,12 @@ func (b Ban) key() (banKey, error) {
 func banNetwork(text string) (netip.Prefix, error) {
 	var p netip.Prefix
 	var err error
-	if strings.Contains(text, "/") {
+	switch {
+	case strings.Contains(text, "-"):
+		return p, fmt.Errorf("%q is a range; a ban takes an address or a CIDR, such as 203.0.113.0/24", text)
+	case strings.Contains(text, "/"):
 		p, err = parseCIDR(text)
-	} else {
+	default:
 		var addr netip.Addr
 		addr, err = parseAddr(text)
 		p = netip.PrefixFrom(addr, addr.BitLen())

@@ -34,7 +34,8 @@ func TestTheGuidesLoginPagesSignAgentsIn(t *testing.T) {
 			}
 			h, address := start(t, storetest.Bolt, ""), freeAddress(t)
 			login := "http://" + address + "/login"
-			h.connect(h.portal(func(c *store.Connection) { c.JWT.LoginURL, c.JWT.Issuer = login, "portal" }))
+			logout := "http://" + address + "/logout"
+			h.connect(h.portal(func(c *store.Connection) { c.JWT.LoginURL, c.JWT.LogoutURL, c.JWT.Issuer = login, logout, "portal" }))
 			serveLoginPage(t, command, address, h.issuer+"/federation/portal")
 
 			b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
@@ -49,6 +50,14 @@ func TestTheGuidesLoginPagesSignAgentsIn(t *testing.T) {
 				if p := newBrowser(t, "").get(login + "?" + url.Values{"return_to": {to}}.Encode()); p.status != http.StatusBadRequest {
 					t.Errorf("return_to %q: %d", to, p.status)
 				}
+				if p := newBrowser(t, "").get(logout + "?" + url.Values{"return_to": {to}}.Encode()); p.status != http.StatusBadRequest {
+					t.Errorf("sign-out, return_to %q: %d", to, p.status)
+				}
+			}
+			b.stop = h.issuer + "/federation/portal/logout?"
+			back := b.get(logout + "?" + url.Values{"return_to": {h.issuer + "/federation/portal/logout?state=s"}}.Encode())
+			if back.away == nil || back.away.Query().Get("state") != "s" {
+				t.Errorf("sign-out: %d at %s", back.status, back.url)
 			}
 		})
 	}

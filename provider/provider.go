@@ -75,7 +75,10 @@ type Options struct {
 	Metrics        *vm.Set          // nil: none
 	Now            func() time.Time // nil: time.Now
 
-	DNSServer string // host:port of the name server that is asked for proofs of domains; empty: the machine's
+	// PrivateNetworks are those in which customers' providers may stand: nothing else is
+	// fetched from an address that is not public.
+	PrivateNetworks []netip.Prefix
+	DNSServer       string // host:port of the name server that is asked for proofs of domains; empty: the machine's
 
 	Argon2   Argon2
 	Throttle Throttle
@@ -156,7 +159,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	factors := factor.New(factor.Options{Keys: s.keys, Audit: s.audit, Now: o.Now})
-	outbound := web.NewOutboundClient(loopback(o.PublicURL))
+	outbound := web.NewOutboundClient(loopback(o.PublicURL), o.PrivateNetworks...)
 	known := records.New(records.Options{Store: s.store, Keys: s.keys, Sealer: o.Sealer, Audit: s.audit, Now: o.Now})
 	visitors := visitor.New(visitor.Options{
 		Store: s.store, Keys: s.keys, Records: known, Sealer: o.Sealer, Audit: s.audit, Web: surroundings, Unlimited: o.Throttle.PerNetwork == 0, Now: o.Now,
@@ -184,7 +187,7 @@ func New(o Options) (*Server, error) {
 	s.admin = admin.New(admin.Options{
 		Store: s.store, Sites: sites, Keys: s.keys, Audit: s.audit, Sessions: sessions, Passwords: passwords, Rules: rules, Sealer: o.Sealer,
 		Factors: factors, Glass: s.glass, Visitors: known, PublicURL: o.PublicURL, Now: o.Now, SetUpLink: s.SetUpLink, InvitationLink: s.signin.Invite, Notice: s.mail.Notice,
-		CheckConnection: s.federation.CheckConnection, RollOverConnection: s.federation.RollOver, Domains: s.domains,
+		CheckConnection: s.federation.CheckConnection, RollOverConnection: s.federation.RollOver, Domains: s.domains, PrivateNetworks: o.PrivateNetworks,
 	})
 
 	mux := http.NewServeMux()
@@ -206,6 +209,9 @@ func New(o Options) (*Server, error) {
 	s.handler = surroundings.Handler(house)
 	return s, nil
 }
+
+// PrivateNetwork reads a network for Options.PrivateNetworks: a CIDR of private addresses.
+func PrivateNetwork(text string) (netip.Prefix, error) { return web.PrivateNetwork(text) }
 
 // rows joins the packages' rows of the error table.
 func rows() []web.ErrorRow {

@@ -38,6 +38,13 @@ func (c *config) check(f *faults) {
 	if c.metricsListen != "" {
 		checkAddress(f, "metrics.listen", c.metricsListen)
 	}
+	for _, text := range c.privateNetworks {
+		network, err := provider.PrivateNetwork(text)
+		if err != nil {
+			f.add("fetch.private_networks: %q is %v", text, err)
+		}
+		c.private = append(c.private, network)
+	}
 	if c.dnsServer != "" {
 		checkAddress(f, "dns.server", c.dnsServer)
 	}

@@ -331,6 +331,7 @@ func day(at time.Time) string {
 type agentUnlink struct {
 	agentShow
 	Connection string `help:"The connection to part the agent from." required:"" placeholder:"ID"`
+	Last       bool   `help:"Also the last administrator who can sign in through a connection that is enforced."`
 }
 
 // Run parts an agent from a connection.
@@ -339,9 +340,10 @@ func (c *agentUnlink) Run(ctx context.Context, t *terminal, of *agentCommands) e
 		Ended    int      `json:"ended"`
 		Subjects []string `json:"subjects"`
 		NoWayIn  bool     `json:"no_way_in"`
+		Enforced string   `json:"enforced"`
 	}
 	in := c.in(of)
-	in["connection"] = c.Connection
+	in["connection"], in["last"] = c.Connection, c.Last
 	if err := operate(ctx, t, of.Settings, false, request{op: "agents/unlink", in: in, out: &out}); err != nil {
 		return err
 	}
@@ -349,7 +351,10 @@ func (c *agentUnlink) Run(ctx context.Context, t *terminal, of *agentCommands) e
 		return printJSON(t, out)
 	}
 	t.say("%s is no longer %s at connection %s; %s", c.Email, strings.Join(out.Subjects, ", "), c.Connection, endedWords(out.Ended))
-	if out.NoWayIn {
+	switch {
+	case out.Enforced != "":
+		t.note("warning: %s is an administrator, and %s is enforced: only break-glass lets them in, to rehearse it", c.Email, out.Enforced)
+	case out.NoWayIn:
 		t.note("warning: %s has no other way in now: chatelaine agent invite %s", c.Email, c.Email)
 	}
 	return nil

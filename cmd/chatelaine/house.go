@@ -65,7 +65,7 @@ func openHouse(ctx context.Context, c *config, o houseOptions) (*house, error) {
 	mail := c.mail()
 	mail.Deliver, mail.QueueOnly = o.deliver, !o.serves
 	h.server, err = provider.New(provider.Options{
-		Store: h.store, Sealer: sealer, PublicURL: c.publicURL, TrustedProxies: c.proxies, Checkpoints: c.auditCheckpoints, Log: o.log, Metrics: o.metrics, DNSServer: c.dnsServer,
+		Store: h.store, Sealer: sealer, PublicURL: c.publicURL, TrustedProxies: c.proxies, Checkpoints: c.auditCheckpoints, Log: o.log, Metrics: o.metrics, DNSServer: c.dnsServer, PrivateNetworks: c.private,
 		Argon2:   provider.Argon2{MemoryKiB: uint32(c.argon2MemoryKiB), Time: uint32(c.argon2Time), Threads: uint8(c.argon2Threads)},
 		Throttle: provider.Throttle{PerAccount: c.throttlePerAccount, PerNetwork: c.throttlePerNetwork},
 		Breached: provider.Breached{File: c.breachedFile, URL: c.breachedURL}, Mail: mail,

@@ -20,7 +20,9 @@ type config struct {
 
 	trustedProxies []string
 	dnsServer      string
-	allowInsecure  bool
+
+	privateNetworks []string
+	allowInsecure   bool
 
 	tlsCert, tlsKey string
 	acmeDomains     []string
@@ -42,6 +44,7 @@ type config struct {
 	// What checking found out on the way.
 	public   *url.URL
 	proxies  []netip.Prefix
+	private  []netip.Prefix
 	warnings []string
 	sources  map[string]string // setting → where its value comes from
 }
@@ -64,6 +67,7 @@ func settings() []setting {
 		{"master_key_file", func(c *config) any { return &c.masterKeyFile }, "", "File (mode 0600) of the master keys that seal secrets, base64, one a line, the current one first; empty means <data>/master.key, made at the first start."},
 		{"master_key", func(c *config) any { return &c.masterKey }, "", "The master keys themselves in place of a file, for platforms that hand secrets over in the environment."},
 		{"trusted_proxies", func(c *config) any { return &c.trustedProxies }, "", "Addresses and CIDRs of reverse proxies whose X-Forwarded-For is believed; nobody else's is."},
+		{"fetch.private_networks", func(c *config) any { return &c.privateNetworks }, "", "Networks of private addresses, such as 10.20.0.0/16, in which customers' providers stand: metadata, key sets and tokens are fetched from no other address that is not public."},
 		{"dns.server", func(c *config) any { return &c.dnsServer }, "", "Address and port of the name server that is asked whether a domain is a site's, such as a resolver of yours that checks DNSSEC; empty means the machine's."},
 		{"allow_insecure", func(c *config) any { return &c.allowInsecure }, "false", "Allow plain http off loopback, and weak settings; never in production."},
 		{"tls.cert", func(c *config) any { return &c.tlsCert }, "", "Certificate chain (PEM); read again when the file changes."},

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,11 +34,16 @@ type ban struct {
 	Created     time.Time `json:"created,omitzero"`
 	Until       time.Time `json:"until,omitzero"`
 
-	Known   int      `json:"known_visitors,omitempty"`
-	More    bool     `json:"more,omitempty"`
-	Warning string   `json:"warning,omitempty"`
-	IDs     []string `json:"known_visitor_ids,omitempty"`
-	DryRun  bool     `json:"dry_run,omitempty"`
+	Known    int      `json:"known_visitors,omitempty"`
+	More     bool     `json:"more,omitempty"`
+	Warning  string   `json:"warning,omitempty"`
+	IDs      []string `json:"known_visitor_ids,omitempty"`
+	Visitors []struct {
+		ID   string `json:"id"`
+		Name string `json:"name,omitempty"`
+	} `json:"visitors,omitempty"`
+	DryRun  bool `json:"dry_run,omitempty"`
+	Refused bool `json:"refused,omitempty"`
 }
 
 func (b *ban) whom() string {
@@ -57,16 +64,40 @@ func (b *ban) end() string {
 }
 
 type visitorBan struct {
-	Visitor     string        `help:"This visitor, by their id or an earlier one." placeholder:"ID"`
-	ExternalID  string        `name:"external-id" help:"Whom the customer calls so." placeholder:"ID"`
-	Email       string        `help:"Whoever has this address, with or without +tag." placeholder:"ADDRESS"`
-	EmailDomain string        `name:"email-domain" help:"Whoever has an address of this domain or one below it." placeholder:"DOMAIN"`
-	IP          string        `name:"ip" help:"Whoever comes from this address, or CIDR; of one IPv6 address it is the /64." placeholder:"ADDRESS"`
-	Reason      string        `help:"Why, for those who read the list later." required:"" placeholder:"TEXT"`
-	For         time.Duration `help:"For how long, such as 24h; without it for good." placeholder:"TIME"`
-	Until       string        `help:"Until when, such as 2030-01-31T12:00:00Z." placeholder:"TIME"`
-	DryRun      bool          `help:"Only say whom it would hit."`
+	Visitor     string  `help:"This visitor, by their id or an earlier one." placeholder:"ID"`
+	ExternalID  string  `name:"external-id" help:"Whom the customer calls so." placeholder:"ID"`
+	Email       string  `help:"Whoever has this address, with or without +tag." placeholder:"ADDRESS"`
+	EmailDomain string  `name:"email-domain" help:"Whoever has an address of this domain or one below it." placeholder:"DOMAIN"`
+	IP          string  `name:"ip" help:"Whoever comes from this address, or CIDR; of one IPv6 address it is the /64." placeholder:"ADDRESS"`
+	Reason      string  `help:"Why, for those who read the list later." required:"" placeholder:"TEXT"`
+	For         *period `help:"For how long, such as 24h or 30d; without it for good." placeholder:"TIME"`
+	Until       string  `help:"Until when, such as 2030-01-31T12:00:00Z." placeholder:"TIME"`
+	Wide        bool    `help:"Ban also where everybody, a whole provider or a free mail service is meant."`
+	DryRun      bool    `help:"Only say whom it would hit."`
 }
+
+// period is a length of time, also in days.
+type period time.Duration
+
+// UnmarshalText reads 24h, 90m or 30d.
+func (p *period) UnmarshalText(text []byte) error {
+	if days, found := strings.CutSuffix(string(text), "d"); found {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 0 || n > 36500 {
+			return errPeriod
+		}
+		*p = period(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	*p = period(d)
+	if err != nil {
+		return errPeriod
+	}
+	return nil
+}
+
+var errPeriod = errors.New("a time is written as 30d, 24h or 90m")
 
 // Run bans visitors.
 func (c *visitorBan) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
@@ -76,39 +107,68 @@ func (c *visitorBan) Run(ctx context.Context, t *terminal, of *visitorCommands) 
 	}
 	in := map[string]any{
 		"site": of.On.Site, "visitor": c.Visitor, "external_id": c.ExternalID, "email": c.Email, "email_domain": c.EmailDomain, "network": c.IP,
-		"reason": c.Reason, "until": until, "dry_run": c.DryRun,
+		"reason": c.Reason, "until": until, "wide": c.Wide, "dry_run": c.DryRun,
 	}
 	var b ban
 	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/ban", in: in, out: &b}); err != nil {
 		return err
 	}
-	if of.On.JSON {
-		return printJSON(t, b)
-	}
-	known := plural(b.Known, "known visitor")
-	if b.More {
-		known = "more than " + known
-	}
-	if b.DryRun {
-		t.say("would be banned %s: %s; %s, and any number of anonymous ones", b.end(), b.whom(), known)
-	} else {
-		t.say("banned %s: %s; %s", b.end(), b.whom(), known)
+	switch {
+	case of.On.JSON:
+		if err := printJSON(t, b); err != nil || !b.Refused {
+			return err
+		}
+	case b.DryRun:
+		t.say("would be banned %s: %s; %s%s", b.end(), b.whom(), b.known(), b.anonymous())
+		b.names(t)
+	case !b.Refused:
+		t.say("banned %s: %s; %s", b.end(), b.whom(), b.known())
+		b.names(t)
 		t.say("to lift it: chatelaine visitor unban %s", b.ID)
 	}
 	if b.Warning != "" {
 		t.note("warning: %s", b.Warning)
 	}
+	if b.Refused {
+		return usagef("nobody was banned: %s; %s%s. If all of them are meant, say --wide", b.whom(), b.known(), b.anonymous())
+	}
 	return nil
+}
+
+func (b *ban) known() string {
+	known := plural(b.Known, "known visitor")
+	if b.More {
+		return "more than " + known
+	}
+	return known
+}
+
+// anonymous are those of whom nothing is kept to say how many they are.
+func (b *ban) anonymous() string {
+	if b.Visitor != "" || b.ExternalID != "" {
+		return ""
+	}
+	return ", and any number of anonymous ones"
+}
+
+// names are the first of the known ones.
+func (b *ban) names(t *terminal) {
+	for _, v := range b.Visitors {
+		t.say("  %s  %s", v.ID, clean(v.Name))
+	}
+	if more := b.Known - len(b.Visitors); more > 0 && len(b.Visitors) > 0 {
+		t.say("  and %d more", more)
+	}
 }
 
 func (c *visitorBan) until(now time.Time) (at time.Time, err error) {
 	switch {
-	case c.For < 0:
-		return at, usagef("--for is a time to come, such as 24h")
-	case c.For != 0 && c.Until != "":
+	case c.For != nil && *c.For <= 0:
+		return at, usagef("--for is a time to come, such as 24h; to lift a ban: chatelaine visitor unban BAN")
+	case c.For != nil && c.Until != "":
 		return at, usagef("give --for or --until, not both")
-	case c.For != 0:
-		return now.Add(c.For).UTC().Truncate(time.Second), nil
+	case c.For != nil:
+		return now.Add(time.Duration(*c.For)).UTC().Truncate(time.Second), nil
 	case c.Until == "":
 		return at, nil
 	}
@@ -270,6 +330,7 @@ type visitorErase struct{ visitorShow }
 func (c *visitorErase) Run(ctx context.Context, t *terminal, of *visitorCommands) error {
 	var out struct {
 		Erased string `json:"erased"`
+		Banned string `json:"banned,omitempty"`
 	}
 	if err := operate(ctx, t, of.Settings, false, request{op: "visitors/erase", in: c.in(of), out: &out}); err != nil {
 		return err
@@ -278,6 +339,9 @@ func (c *visitorErase) Run(ctx context.Context, t *terminal, of *visitorCommands
 		return printJSON(t, out)
 	}
 	t.say("%s is forgotten: their record, their earlier names, and what the audit log said of them as a person", out.Erased)
+	if out.Banned != "" {
+		t.note("ban %s is still on them; to lift it, and with it the last that is kept of them: chatelaine visitor unban %s", out.Banned, out.Banned)
+	}
 	t.note("backups that were made before still hold it, until they are gone")
 	return nil
 }

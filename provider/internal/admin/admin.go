@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -54,7 +55,9 @@ type Options struct {
 	Visitors  *records.Records
 	Sealer    *store.Sealer
 	PublicURL string
-	Now       func() time.Time
+	// PrivateNetworks are those in which customers' providers may stand.
+	PrivateNetworks []netip.Prefix
+	Now             func() time.Time
 	// SetUpLink makes a one-time link to create the site's first administrator;
 	// empty if it has one.
 	SetUpLink func(ctx context.Context, path string) (string, error)

@@ -78,7 +78,7 @@ const (
 // rules hold whatever else is going on.
 func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h how, c *call) (*Applied, error) {
 	out := &Applied{DryRun: h.dryRun}
-	checker{&faults, &out.Warnings, a.loopback(), a.checkHash}.file(file)
+	checker{&faults, &out.Warnings, a.loopback(), a.PrivateNetworks, a.checkHash}.file(file)
 	if err := faults.err(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -30,6 +31,7 @@ type checker struct {
 	faults   *faultList
 	warnings *[]string
 	loopback bool // the house is for this machine alone: short secrets only warn
+	private  []netip.Prefix
 
 	checkHash func(string) error // says whether a password hash can be checked at sign-in
 }

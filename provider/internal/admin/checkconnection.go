@@ -370,7 +370,14 @@ func (c checker) fetchURL(at line, what string, text *string) {
 		return
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
+	if err == nil && slices.ContainsFunc(c.private, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) }) {
+		return
+	}
 	if err == nil && (!addr.Unmap().IsGlobalUnicast() || addr.Unmap().IsPrivate()) || isLoopback(u.Hostname()) {
-		c.faults.add(at, "%s: %s is no public address, and the server asks no other", what, u.Hostname())
+		way := ""
+		if strings.HasSuffix(what, "metadata_url") {
+			way = "; metadata_xml takes the document itself"
+		}
+		c.faults.add(at, "%s: %s is no public address, and the server asks no other but those of the setting fetch.private_networks%s", what, u.Hostname(), way)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
@@ -105,6 +107,31 @@ type unlinkInput struct {
 	Site       string `json:"site"`
 	Email      string `json:"email"`
 	Connection string `json:"connection"`
+	Last       bool   `json:"last"` // also the last administrator of a connection that is enforced
+}
+
+// lastLinked reports whether no other administrator gets in: by a rehearsed link to the
+// connection, or because it is not enforced for their address.
+func lastLinked(tx store.Tx, s *site.Site, c *store.Connection, agentID string) (bool, error) {
+	for other, err := range store.Agents.List(tx, "role", policy.Administrators) {
+		if err != nil {
+			return false, err
+		}
+		if other.ID == agentID || other.Inactive {
+			continue
+		}
+		if _, domain, _ := strings.Cut(other.Email, "@"); !c.Enforces(domain, s.Proven) {
+			return false, nil
+		}
+		there, _, err := linksOf(tx, other.ID, c.ID)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(there, func(l store.Link) bool { return l.Rehearsed }) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // unlinkAgent parts an agent from who they are at a connection, and ends what began
@@ -120,6 +147,9 @@ func (a *Admin) unlinkAgent(ctx context.Context, in unlinkInput, _ *call) (any, 
 		// NoWayIn says that the agent has neither a password nor a passkey nor another
 		// link.
 		NoWayIn bool `json:"no_way_in,omitempty"`
+		// Enforced is the connection by which alone an administrator who was unlinked from
+		// it could sign in: what is left to them is break-glass.
+		Enforced string `json:"enforced,omitempty"`
 	}
 	err = a.Store.Update(ctx, in.Site, func(tx store.Tx) error {
 		agent, err := findAgent(tx, in.Email)
@@ -143,6 +173,16 @@ func (a *Admin) unlinkAgent(ctx context.Context, in unlinkInput, _ *call) (any, 
 		held, err := a.Factors.Has(tx, agent.ID)
 		if err != nil {
 			return err
+		}
+		if c := s.Enforcing(agent.Email, a.Now()); c != nil && c.ID == in.Connection && slices.Contains(agent.Roles, policy.Administrators) {
+			out.Enforced = c.ID
+			last, err := lastLinked(tx, s, c, agent.ID)
+			if err != nil {
+				return err
+			}
+			if last && !in.Last {
+				return usage("%s is the last administrator who can sign in through %s, which is enforced: afterwards only break-glass lets one in. If that is meant, say --last", agent.Email, c.ID)
+			}
 		}
 		out.NoWayIn = agent.PasswordHash == "" && held.Passkeys == 0 && left == 0
 		if out.Ended, err = a.endUnlinked(ctx, tx, s, agent.ID, in.Connection); err != nil {

@@ -37,7 +37,7 @@ func read(text string, loopback bool) (*siteFile, []string, []string) {
 	f, faults := decodeFile([]byte(text))
 	var warnings []string
 	if f != nil {
-		c := checker{&faults, &warnings, loopback, func(hash string) error {
+		c := checker{&faults, &warnings, loopback, nil, func(hash string) error {
 			if strings.HasPrefix(hash, "$") {
 				return nil
 			}

@@ -53,6 +53,7 @@ type current struct {
 	connections map[string]store.Connection
 	rehearsed   map[string][]string // connections that each active administrator has rehearsed, by e-mail; nil: the file enforces none
 	linked      [][2]string         // e-mails and connections of those who become administrators, linked by an address
+	provided    map[string]provided // what a provider gives and takes, by the e-mail of an agent who is linked to it
 	fetched     map[string]string   // entity IDs by connection, of metadata at a URL
 	bans        map[string]store.Ban
 }
@@ -106,7 +107,67 @@ func loadCurrent(tx store.Tx, f *fileSite, prune bool) (*current, error) {
 	if err := c.loadAgents(tx, f, prune); err != nil {
 		return nil, err
 	}
+	if err := c.loadProvided(tx, f); err != nil {
+		return nil, err
+	}
 	return c, c.loadLinks(tx, f)
+}
+
+// provided are roles and departments that stand in the maps of a connection to which an
+// agent is linked.
+type provided struct{ roles, departments []string }
+
+// loadProvided finds what of the agents in the file is their provider's to say: else
+// every apply would take it, and every sign-in give it back.
+func (c *current) loadProvided(tx store.Tx, f *fileSite) error {
+	c.provided = map[string]provided{}
+	for _, named := range f.Agents {
+		a, ok := c.agents[named.Email]
+		if !ok || named.Roles == nil && named.Departments == nil || !c.maps() {
+			continue
+		}
+		var p provided
+		for link, err := range store.Links.List(tx, "agent", a.ID) {
+			if err != nil {
+				return err
+			}
+			conn := c.connections[link.Connection]
+			p.roles, p.departments = append(p.roles, targets(conn.RoleMap)...), append(p.departments, targets(conn.DepartmentMap)...)
+		}
+		if len(p.roles)+len(p.departments) > 0 {
+			c.provided[a.Email] = p
+		}
+	}
+	return nil
+}
+
+// maps reports whether any connection gives roles or departments.
+func (c *current) maps() bool {
+	for _, conn := range c.connections {
+		if len(conn.RoleMap)+len(conn.DepartmentMap) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func targets(m []store.Mapped) (keys []string) {
+	for _, v := range m {
+		keys = append(keys, v.To...)
+	}
+	return keys
+}
+
+// keeping is what the file says, with what is the provider's as it is.
+func keeping(says, have, theirs []string) []string {
+	out := slices.DeleteFunc(slices.Clone(says), func(key string) bool { return slices.Contains(theirs, key) })
+	for _, key := range have {
+		if slices.Contains(theirs, key) && !slices.Contains(out, key) {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // loadRehearsed finds by which connections an administrator gets in, where that may
@@ -433,6 +494,12 @@ func (p planner) planAgents(out *plan) {
 			out.passwords[f.Email] = f.Password.given()
 		}
 		f.onto(&after)
+		if theirs, linked := p.have.provided[f.Email]; linked {
+			if after.Roles = keeping(after.Roles, before.Roles, theirs.roles); len(after.Roles) == 0 {
+				after.Roles = []string{policy.Agents}
+			}
+			after.Departments = keeping(after.Departments, before.Departments, theirs.departments)
+		}
 		if ok && !sameJSON(before, after) {
 			after.Updated = p.now
 		}

@@ -35,7 +35,7 @@ func (p planner) checkConnections(out *plan) {
 	for i := range p.file.Connections {
 		delete(beside, p.file.Connections[i].ID)
 	}
-	seen := &providers{map[string]string{}, map[string]keySums{}}
+	seen := &providers{names: map[string]string{}, secrets: map[string]keySums{}}
 	for i := range p.file.Connections {
 		f := &p.file.Connections[i]
 		c, ok := after[f.ID]
@@ -66,6 +66,7 @@ type connectionRules struct {
 type providers struct {
 	names   map[string]string
 	secrets map[string]keySums
+	shared  map[string]int // the warning of a domain that several have
 }
 
 func (r connectionRules) name(c *store.Connection) string {
@@ -286,8 +287,12 @@ func (r connectionRules) alone(all map[string]*store.Connection) {
 		if other.For != r.c.For {
 			continue
 		}
-		if own != "" && other.Kind == r.c.Kind && r.name(other) == own {
+		switch {
+		case other.Kind != r.c.Kind:
+		case own != "" && r.name(other) == own:
 			r.fault("has the same %s as connection %s", own, id)
+		case sameDocument(r.c.SAML, other.SAML):
+			r.fault("has the same metadata_url as connection %s; where the document names several providers, each has its entity_id", id)
 		}
 		if r.c.Default && other.Default {
 			r.fault("default is connection %s already", id)
@@ -299,14 +304,47 @@ func (r connectionRules) alone(all map[string]*store.Connection) {
 			if !slices.Contains(other.Domains, d) {
 				continue
 			}
-			if r.c.Enforce && other.Enforce {
+			switch {
+			case r.c.Enforce && other.Enforce:
 				r.fault("%s is enforced by connection %s already", d, id)
-			} else if r.c.Enforce == other.Enforce {
-				r.warn("%s is a domain of connection %s too: an address of it leads to %s", d, id, min(id, r.c.ID))
+			case r.c.Enforce:
+				r.warn("people of %s sign in through it alone from now on, and no longer through connection %s", d, id)
+			case other.Enforce:
+				r.warn("people of %s sign in through connection %s alone, which is enforced, and not through it", d, id)
+			default:
+				r.shared(d, all)
 			}
 		}
 	}
 	r.ownSecrets(all)
+}
+
+// shared says once where an address of a domain leads that several connections have:
+// to the first, by the order in which snapshots read them.
+func (r connectionRules) shared(domain string, all map[string]*store.Connection) {
+	ids := []string{r.c.ID}
+	for id, other := range all {
+		if other.For == r.c.For && !other.Disabled && slices.Contains(other.Domains, domain) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	text := fmt.Sprintf("%s is a domain of connections %s: an address of it leads to %s", domain, strings.Join(ids, ", "), ids[0])
+	if r.seen.shared == nil {
+		r.seen.shared = map[string]int{}
+	}
+	if at, said := r.seen.shared[domain]; said {
+		(*r.warnings)[at] = text
+		return
+	}
+	r.seen.shared[domain] = len(*r.warnings)
+	*r.warnings = append(*r.warnings, text)
+}
+
+// sameDocument: what is fetched for both is one provider's.
+func sameDocument(a, b *store.SAMLConnection) bool {
+	return a != nil && b != nil && a.MetadataURL != "" && a.MetadataURL == b.MetadataURL && (a.EntityID == "" || b.EntityID == "")
 }
 
 // ownSecrets: in a dialect a token need not name its audience, so that only its key

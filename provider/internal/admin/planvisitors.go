@@ -87,7 +87,7 @@ func banEnded(b *store.Ban, now time.Time) bool { return !b.Until.IsZero() && !b
 // is known of their providers' names.
 func (c *current) loadConnections(tx store.Tx, f *fileSite, prune bool) (err error) {
 	mapped := prune && (f.Roles != nil || f.Departments != nil)
-	if f.Connections == nil && f.Visitors == nil && !mapped {
+	if f.Connections == nil && f.Visitors == nil && f.Agents == nil && !mapped {
 		return nil
 	}
 	if c.connections, err = all(tx, &store.Connections); err != nil {

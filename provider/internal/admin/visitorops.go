@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
+	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/provider/internal/visitor/records"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -23,6 +24,7 @@ type banInput struct {
 	Network     string    `json:"network"` // an address or a CIDR
 	Reason      string    `json:"reason"`
 	Until       time.Time `json:"until"`
+	Wide        bool      `json:"wide"` // also where many more are meant than is usual
 	DryRun      bool      `json:"dry_run"`
 }
 
@@ -33,7 +35,33 @@ type banInfo struct {
 	More    bool     `json:"more,omitempty"`    // there are more than Known
 	Warning string   `json:"warning,omitempty"` // it is wider than is usually meant
 	IDs     []string `json:"known_visitor_ids,omitempty"`
-	DryRun  bool     `json:"dry_run,omitempty"`
+	// Visitors are the first of them.
+	Visitors []namedVisitor `json:"visitors,omitempty"`
+	DryRun   bool           `json:"dry_run,omitempty"`
+	Refused  bool           `json:"refused,omitempty"` // nobody was banned: it is wide, and that was not said
+}
+
+type namedVisitor struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"` // as the customer's login says it
+}
+
+// mostShown is how many visitors of a ban are named.
+const mostShown = 10
+
+// firstOf names the first visitors.
+func (a *Admin) firstOf(ctx context.Context, s *site.Site, ids []string) (list []namedVisitor, err error) {
+	for _, id := range ids[:min(len(ids), mostShown)] {
+		shown, err := a.Visitors.Show(ctx, s, id)
+		if isNotFound(err) { // gone meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, namedVisitor{shown.ID, shown.Person.Name})
+	}
+	return list, nil
 }
 
 // banVisitors keeps visitors away. A dry run only says whom.
@@ -72,7 +100,10 @@ func (a *Admin) banVisitors(ctx context.Context, in banInput, _ *call) (any, err
 		return nil, err
 	}
 	out.Known, out.More, out.IDs, out.Ban = len(ids), !all, ids, b
-	if in.DryRun {
+	if out.Visitors, err = a.firstOf(ctx, s, ids); err != nil {
+		return nil, err
+	}
+	if out.Refused = !in.DryRun && !in.Wide && out.Warning != ""; in.DryRun || out.Refused {
 		return out, nil
 	}
 	out.Ban, err = a.Visitors.Ban(ctx, s, b, operator(ctx))
@@ -227,13 +258,24 @@ func (a *Admin) eraseVisitor(ctx context.Context, in visitorInput, _ *call) (any
 	if err != nil {
 		return nil, err
 	}
-	err = a.erase(ctx, func() error { return a.Visitors.Erase(ctx, s, id, operator(ctx)) })
+	shown, err := a.Visitors.Show(ctx, s, id)
 	if isNotFound(err) {
 		return nil, noVisitor(id)
 	}
+	if err == nil {
+		err = a.erase(ctx, func() error { return a.Visitors.Erase(ctx, s, id, operator(ctx)) })
+	}
+	if isNotFound(err) {
+		return nil, noVisitor(id)
+	}
+	banned := ""
+	if shown.Banned != nil {
+		banned = shown.Banned.ID
+	}
 	return struct {
 		Erased string `json:"erased"`
-	}{id}, err
+		Banned string `json:"banned,omitempty"` // a ban that is still on them
+	}{id, banned}, err
 }
 
 // erase waits for the audit log to be sealed, which is a second's matter.

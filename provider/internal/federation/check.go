@@ -72,6 +72,9 @@ func (x samlSource) Check(ctx context.Context, at *attempt) {
 		return
 	}
 	at.check("entity_id", idp.EntityID != "", "the provider's name", idp.EntityID)
+	if twin := x.twin(ctx, at, idp.EntityID); twin != "" {
+		at.check("provider", false, "that of no other connection for "+at.conn.For, "that of connection "+twin+" too")
+	}
 	for _, binding := range []saml.Binding{saml.Redirect, saml.Post} {
 		if url := idp.SSO[binding]; url != "" {
 			at.check("single_sign_on", saml.Address(url), "https", url)
@@ -83,10 +86,36 @@ func (x samlSource) Check(ctx context.Context, at *attempt) {
 		at.check("certificate", ok, "in force now", fmt.Sprintf("%s until %s", saml.Fingerprint(certificate), certificate.NotAfter.Format(time.DateOnly)))
 	}
 	end, soon := saml.Ending(idp.Certificates, now, certificateSoon)
-	at.check("certificates_end", !soon && !end.IsZero(), "later than "+now.Add(certificateSoon).Format(time.DateOnly), end.Format(time.DateOnly))
+	switch { // what has ended is said above
+	case end.IsZero():
+	case soon:
+		at.check("certificates_end", true, "", fmt.Sprintf("the last in %d days: have the next one in the metadata before %s", int(end.Sub(now).Hours()/24), end.UTC().Format(time.RFC3339)))
+	default:
+		at.check("certificates_end", true, "", "not before "+end.UTC().Format(time.DateOnly))
+	}
 	if !slices.Contains([]bool{idp.SLO[saml.Redirect] != "", idp.SLO[saml.Post] != ""}, true) {
 		at.check("single_logout", true, "optional", "none: signing out here does not sign out there")
 	}
+}
+
+// twin is another connection for the same people that speaks with the same provider;
+// empty: there is none.
+func (x samlSource) twin(ctx context.Context, at *attempt, entityID string) (id string) {
+	for _, c := range at.site.Connections() {
+		if c.ID == at.conn.ID || c.SAML == nil || c.For != at.conn.For {
+			continue
+		}
+		there := &attempt{site: at.site, conn: c, step: at.step}
+		if c.SAML.MetadataURL != "" {
+			if rec, err := x.fetched(ctx, there); err != nil || len(rec.Body) == 0 { // not known yet, and not asked for now
+				continue
+			}
+		}
+		if idp, err := x.idp(ctx, there); err == nil && idp.EntityID == entityID && (id == "" || c.ID < id) {
+			id = c.ID
+		}
+	}
+	return id
 }
 
 func faultOr(fault, ok string) string {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 	"time"
 
@@ -88,9 +89,19 @@ func (x *Federation) parseMetadata(c *store.Connection, document []byte, now tim
 	if err != nil {
 		return saml.IdP{}, err
 	}
-	idp, _, err := saml.ParseMetadata(document, saml.MetadataOptions{EntityID: c.SAML.EntityID, Certificates: certificates, Now: now})
+	idp, checks, err := saml.ParseMetadata(document, saml.MetadataOptions{EntityID: c.SAML.EntityID, Certificates: certificates, Now: now})
+	if err != nil && webPage.Match(document) {
+		return idp, errors.New("it is a web page, and no SAML metadata")
+	}
+	for _, one := range checks {
+		if err != nil && !one.OK {
+			return idp, fmt.Errorf("%s: expected %s, got %s", one.Name, one.Expected, cutTo(cmp.Or(one.Got, "nothing"), maxShown))
+		}
+	}
 	return idp, err
 }
+
+var webPage = regexp.MustCompile(`(?i)^\s*<(!doctype html|html)\b`)
 
 // idpByHand is one whose addresses and certificates the site file names.
 func idpByHand(c *store.SAMLConnection) (saml.IdP, error) {

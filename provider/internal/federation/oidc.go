@@ -195,7 +195,7 @@ func hintData(at *attempt) []byte {
 // Check reads discovery and keys.
 func (x oidcSource) Check(ctx context.Context, at *attempt) {
 	config, err := x.oidcConfig(at)
-	at.check("client_secret", err == nil, "opens with the master key", faultText(err))
+	at.check("client_secret", err == nil, "opens with the master key", secretWord(config.ClientSecret, err))
 	if err != nil {
 		return
 	}
@@ -204,11 +204,14 @@ func (x oidcSource) Check(ctx context.Context, at *attempt) {
 	}
 }
 
-func faultText(err error) string {
-	if err == nil {
-		return "ok"
+func secretWord(secret string, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case secret == "":
+		return "none: a public client"
 	}
-	return err.Error()
+	return "one is set"
 }
 
 // backchannel is POST /backchannel (OpenID Connect Back-Channel Logout 1.0): what

@@ -126,7 +126,41 @@ func (x *Federation) verify(ctx context.Context, at *attempt, message []byte) (s
 		return saml.Assertion{}, err
 	}
 	assertion, checks, err := saml.Verify(message, expect)
+	if !anothersKey(err) {
+		return assertion, at.refused(checks, err)
+	}
+	fresh, rereadErr := x.rolledOver(ctx, at)
+	if rereadErr != nil {
+		return saml.Assertion{}, rereadErr
+	}
+	if fresh {
+		if expect.IdP, err = x.idp(ctx, at); err != nil {
+			return saml.Assertion{}, err
+		}
+		at.check("metadata", true, "metadata with the key that signed", "read anew")
+		assertion, checks, err = saml.Verify(message, expect)
+	}
 	return assertion, at.refused(checks, err)
+}
+
+// anothersKey reports whether a key signed that is none of the provider's as we know it.
+func anothersKey(err error) bool {
+	var no *saml.Refused
+	return errors.As(err, &no) && (no.Name == saml.CheckSignature || no.Name == saml.CheckCertificate)
+}
+
+// rolledOver reads a provider's metadata anew, as it may have changed its key since, and
+// reports whether it is another. Strangers bring it about: once a minute at most.
+func (x *Federation) rolledOver(ctx context.Context, at *attempt) (bool, error) {
+	if at.conn.SAML.MetadataURL == "" {
+		return false, nil
+	}
+	before, err := x.fetched(ctx, at)
+	if err != nil {
+		return false, err
+	}
+	now, err := x.fetchIf(ctx, at, func(rec store.Fetched) bool { return !x.Now().Before(rec.Tried.Add(fetchAgain)) })
+	return err == nil && !now.At.Equal(before.At), err
 }
 
 // refused takes the checks of a SAML message over, and turns its refusal into a

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -25,8 +26,9 @@ var ErrOutbound = errors.New("the address could not be read")
 // NewOutboundClient makes the one client for outside requests: the dialled
 // address is checked (no private, loopback, link-local or multicast one), no
 // redirects, no proxy, 5 s and 1 MiB. allowLoopback is for development, when
-// public_url itself is on loopback.
-func NewOutboundClient(allowLoopback bool) *http.Client {
+// public_url itself is on loopback; own are networks of the operator's in which
+// providers stand.
+func NewOutboundClient(allowLoopback bool, own ...netip.Prefix) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: OutboundTimeout,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -34,7 +36,7 @@ func NewOutboundClient(allowLoopback bool) *http.Client {
 			if err != nil {
 				return ErrOutbound
 			}
-			if addr := ap.Addr().Unmap(); !public(addr) && !(allowLoopback && addr.IsLoopback()) {
+			if addr := ap.Addr().Unmap(); !public(addr) && !(allowLoopback && addr.IsLoopback()) && !within(own, addr) {
 				return fmt.Errorf("%w: %s is not a public address", ErrOutbound, addr)
 			}
 			return nil
@@ -49,6 +51,22 @@ func NewOutboundClient(allowLoopback bool) *http.Client {
 		Transport: limited{transport}, Timeout: OutboundTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// private are the blocks that an operator's own network may have (RFC 1918, 6598 and
+// 4193).
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("fc00::/7"),
+}
+
+// PrivateNetwork reads one that lies within those blocks.
+func PrivateNetwork(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil || p != p.Masked() || !slices.ContainsFunc(private, func(block netip.Prefix) bool { return block.Bits() <= p.Bits() && block.Contains(p.Addr()) }) {
+		return p, errors.New("not a network within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or fc00::/7, such as 10.20.0.0/16")
+	}
+	return p, nil
 }
 
 func public(a netip.Addr) bool {
@@ -101,10 +119,17 @@ func Fetch(ctx context.Context, c *http.Client, url string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrOutbound, err)
 	}
 	defer resp.Body.Close()
+	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
+		return nil, fmt.Errorf("%w: status %d leads to %.200q, and redirects are not followed: name that address", ErrOutbound, resp.StatusCode, to)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: status %d", ErrOutbound, resp.StatusCode)
 	}
 	body, err := io.ReadAll(resp.Body)
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, fmt.Errorf("%w: it is larger than %d bytes", ErrOutbound, large.Limit)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOutbound, err)
 	}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 )
@@ -17,6 +19,26 @@ func TestOnlyPublicAddressesAreCalled(t *testing.T) {
 	} {
 		if got := public(netip.MustParseAddr(text).Unmap()); got != want {
 			t.Errorf("%s: public %v", text, got)
+		}
+	}
+}
+
+func TestTheOperatorsOwnNetworksAreCalledAndNoOtherPrivateOne(t *testing.T) {
+	t.Parallel()
+	at := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(at.Close)
+	for network, want := range map[string]bool{"127.0.0.0/8": true, "10.0.0.0/8": false} {
+		_, err := Fetch(t.Context(), NewOutboundClient(false, netip.MustParsePrefix(network)), at.URL)
+		if (err == nil) != want {
+			t.Errorf("with %s: %v", network, err)
+		}
+	}
+	for text, want := range map[string]bool{
+		"10.20.0.0/16": true, "172.16.0.0/12": true, "192.168.1.0/24": true, "100.64.0.0/10": true, "fd00:1::/32": true, "10.1.2.3/32": true,
+		"10.20.0.1/16": false, "10.20.0.0": false, "0.0.0.0/0": false, "8.8.8.0/24": false, "127.0.0.0/8": false, "169.254.169.254/32": false, "172.0.0.0/8": false, "::/0": false, "fe80::/10": false, "": false,
+	} {
+		if _, err := PrivateNetwork(text); (err == nil) != want {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -60,4 +60,19 @@ func login(w http.ResponseWriter, r *http.Request) {
 	answer.Execute(w, map[string]string{"To": to, "JWT": token(id)})
 }
 
-func main() { log.Fatal(http.ListenAndServe(os.Getenv("LISTEN"), http.HandlerFunc(login))) }
+// logout is where Chatelaine leads who has signed out there.
+func logout(w http.ResponseWriter, r *http.Request) {
+	to := r.URL.Query().Get("return_to")
+	if !strings.HasPrefix(to, os.Getenv("CONNECTION")+"/logout?") {
+		http.Error(w, "return_to is not the connection's", http.StatusBadRequest)
+		return
+	}
+	// Here the session of your own page ends.
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func main() {
+	http.HandleFunc("/login", login)
+	http.HandleFunc("GET /logout", logout)
+	log.Fatal(http.ListenAndServe(os.Getenv("LISTEN"), nil))
+}

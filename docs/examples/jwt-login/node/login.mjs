@@ -23,8 +23,13 @@ function same(a, b) {
 }
 
 createServer(async (request, response) => {
-  const to = new URL(request.url, "http://localhost").searchParams.get("return_to") ?? "";
-  if (!to.startsWith(`${CONNECTION}/jwt?`)) { // or whoever writes the link gets the token
+  const { pathname, searchParams } = new URL(request.url, "http://localhost");
+  const to = searchParams.get("return_to") ?? "";
+  if (pathname === "/logout" && to.startsWith(`${CONNECTION}/logout?`)) { // here the session of your own page ends
+    response.writeHead(303, { Location: to }).end();
+    return;
+  }
+  if (pathname === "/logout" || !to.startsWith(`${CONNECTION}/jwt?`)) { // or whoever writes the link gets the token
     response.writeHead(400).end("return_to is not the connection's");
     return;
   }

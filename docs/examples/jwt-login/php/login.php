@@ -15,7 +15,12 @@ function token($id, $who) {
 }
 
 $to = $_GET['return_to'] ?? '';
-if (!is_string($to) || !str_starts_with($to, getenv('CONNECTION') . '/jwt?')) { // or whoever writes the link gets the token
+$logout = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH) === '/logout';
+if ($logout && is_string($to) && str_starts_with($to, getenv('CONNECTION') . '/logout?')) { // here the session of your own page ends
+    header('Location: ' . $to, true, 303);
+    exit;
+}
+if ($logout || !is_string($to) || !str_starts_with($to, getenv('CONNECTION') . '/jwt?')) { // or whoever writes the link gets the token
     http_response_code(400);
     exit("return_to is not the connection's");
 }

@@ -28,8 +28,13 @@ def token(user):
 
 class Login(BaseHTTPRequestHandler):
     def do_GET(self):
-        to = parse_qs(urlsplit(self.path).query).get("return_to", [""])[0]
-        if not to.startswith(CONNECTION + "/jwt?"):  # or whoever writes the link gets the token
+        at = urlsplit(self.path)
+        to = parse_qs(at.query).get("return_to", [""])[0]
+        if at.path == "/logout" and to.startswith(CONNECTION + "/logout?"):  # here the session of your own page ends
+            self.send_response(303)
+            self.send_header("Location", to)
+            return self.end_headers()
+        if at.path == "/logout" or not to.startswith(CONNECTION + "/jwt?"):  # or whoever writes the link gets the token
             return self.answer(400, "return_to is not the connection's")
         length = min(int(self.headers.get("Content-Length") or 0), 4096)
         typed = parse_qs(self.rfile.read(length).decode()) if self.command == "POST" else {}

@@ -21,7 +21,10 @@ type header struct {
 // take ALG for alg.
 func readHeader(raw []byte) (h header, err error) {
 	var members map[string]json.RawMessage
-	if err := strictjson.Unmarshal(raw, &members); err != nil {
+	if err := strictjson.Check(raw); err != nil { // a member in other case is another, and nobody's
+		return h, err
+	}
+	if err := json.Unmarshal(raw, &members); err != nil {
 		return header{}, err
 	}
 	for name, into := range map[string]*string{"alg": &h.alg, "kid": &h.kid, "typ": &h.typ} {

@@ -48,7 +48,7 @@ func (j *judgement) probeClient(ctx context.Context, doc document) {
 	case said.ErrorCode == "invalid_client" || said.ErrorCode == "unauthorized_client":
 		j.note("client", false, expected, strings.TrimSpace(said.ErrorCode+" "+said.ErrorDescription))
 	case said.ErrorCode == "invalid_grant":
-		j.note("client", true, expected, "it refuses the code alone")
+		j.note("client", true, expected, "known: it refused only the made-up code")
 	default:
 		j.note("client", true, expected, "not said: a sign-in shows it")
 	}

@@ -148,11 +148,11 @@ func (x *Records) complete(b *store.Ban, by audit.Ref) (err error) {
 	b.Until = b.Until.UTC()
 	switch b.Reason = strings.TrimSpace(b.Reason); {
 	case b.Reason == "":
-		return web.Public(ErrBan, "say why, in `reason`")
+		return web.Public(ErrBan, "say why: a ban has a reason")
 	case len(b.Reason) > maxReason:
 		return web.Public(ErrBan, fmt.Sprintf("a reason has at most %d bytes", maxReason))
 	case !b.Until.IsZero() && !b.Until.After(now):
-		return web.Public(ErrBan, "`until` has passed")
+		return web.Public(ErrBan, "the time until which it would be has passed")
 	}
 	if b.Email != "" {
 		if b.Email, err = web.CanonicalEmail(b.Email); err != nil {

@@ -169,8 +169,17 @@ func (x *Records) Preview(ctx context.Context, path string, b store.Ban) (ids []
 		if found, all, err = x.hit(tx, &b); err != nil {
 			return err
 		}
-		ids, err = x.fitting(tx, path, &b, found)
-		return err
+		if ids, err = x.fitting(tx, path, &b, found); err != nil {
+			return err
+		}
+		if b.VisitorID != "" && len(ids) == 1 { // an anonymous one's, or nobody's
+			known, err := store.Visitors.Has(tx, ids[0])
+			if !known {
+				ids = nil
+			}
+			return err
+		}
+		return nil
 	})
 	return ids, all, err
 }
