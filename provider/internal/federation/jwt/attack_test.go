@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/chatelaine-id/chatelaine/provider/internal/federation/jwt"
 )
 
@@ -62,9 +64,20 @@ func TestAPublicKeyIsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	jwk, err := jose.JSONWebKey{Key: public, KeyID: "1", Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := jose.JSONWebKey{Key: public}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
 	e := expect()
 	e.Keys = []jwt.Key{{KID: "1", Public: public}, {KID: "2", Secret: secret}}
-	for name, key := range map[string][]byte{"PEM": text, "trimmed": []byte(strings.TrimSpace(string(text))), "DER": der, "modulus": ring().rsa.N.Bytes(), "nothing": nil} {
+	for name, key := range map[string][]byte{
+		"PEM": text, "trimmed": []byte(strings.TrimSpace(string(text))), "DER": der, "modulus": ring().rsa.N.Bytes(), "nothing": nil,
+		"JWK": jwk, "JWK of the key alone": bare, "JWK Set": []byte(`{"keys":[` + string(jwk) + `]}`), "n": []byte(encode(ring().rsa.N.Bytes())),
+	} {
 		raw := hmacToken(sha256.New, key, `{"alg":"HS256","kid":"1"}`, string(asJSON(t, strict())))
 		refused(t, name, raw, e, jwt.CodeInvalid, "algorithm")
 	}

@@ -11,6 +11,9 @@ import (
 
 func ago(d time.Duration) int64 { return now.Add(-d).Unix() }
 
+// year9999 is the last second that four digits of a year can say.
+const year9999 = 253402300799
+
 func TestATokenIsRefusedForEachClaimThatDoesNotHold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -28,10 +31,18 @@ func TestATokenIsRefusedForEachClaimThatDoesNotHold(t *testing.T) {
 		{"iat null", claims{"iat": json.RawMessage("null")}, jwt.CodeInvalid, "iat"},
 		{"iat true", claims{"iat": true}, jwt.CodeInvalid, "iat"},
 		{"iat beyond numbers", claims{"iat": json.RawMessage("1e999")}, jwt.CodeInvalid, "form"},
+		{"iat in the year 9999", claims{"iat": year9999}, jwt.CodeInvalid, "iat"},
 		{"exp past", claims{"exp": ago(60 * time.Second)}, jwt.CodeExpired, "exp"},
 		{"exp a day ahead", claims{"exp": ago(-24 * time.Hour)}, jwt.CodeInvalid, "exp"},
+		{"exp in the year 9999", claims{"exp": year9999}, jwt.CodeInvalid, "exp"},
+		{"exp in the year 9999, in milliseconds", claims{"exp": year9999 * 1000}, jwt.CodeInvalid, "exp"},
+		{"exp in milliseconds", claims{"exp": now.Add(time.Minute).UnixMilli()}, jwt.CodeInvalid, "exp"},
+		{"exp beyond what a clock holds", claims{"exp": json.RawMessage("1e19")}, jwt.CodeInvalid, "exp"},
 		{"exp a string", claims{"exp": "tomorrow"}, jwt.CodeInvalid, "exp"},
 		{"nbf 61 s ahead", claims{"nbf": ago(-61 * time.Second)}, jwt.CodeInvalid, "nbf"},
+		{"nbf in the year 9999", claims{"nbf": year9999}, jwt.CodeInvalid, "nbf"},
+		{"nbf in milliseconds", claims{"nbf": now.UnixMilli()}, jwt.CodeInvalid, "nbf"},
+		{"nbf beyond what a clock holds", claims{"nbf": json.RawMessage("1e19")}, jwt.CodeInvalid, "nbf"},
 		{"aud missing", claims{"aud": nil}, jwt.CodeMissing, "aud"},
 		{"aud of staging", claims{"aud": "https://staging.shop.example/federation/staff"}, jwt.CodeInvalid, "aud"},
 		{"aud of another connection", claims{"aud": audience + "2"}, jwt.CodeInvalid, "aud"},
