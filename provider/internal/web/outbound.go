@@ -29,7 +29,12 @@ var ErrOutbound = errors.New("the address could not be read")
 // public_url itself is on loopback; own are networks of the operator's in which
 // providers stand.
 func NewOutboundClient(allowLoopback bool, own ...netip.Prefix) *http.Client {
-	dialer := &net.Dialer{
+	return newOutboundClient(outboundDialer(allowLoopback, own...), OutboundTimeout)
+}
+
+// outboundDialer judges each address when it is dialled, whatever a name led to before.
+func outboundDialer(allowLoopback bool, own ...netip.Prefix) *net.Dialer {
+	return &net.Dialer{
 		Timeout: OutboundTimeout,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
@@ -42,13 +47,16 @@ func NewOutboundClient(allowLoopback bool, own ...netip.Prefix) *http.Client {
 			return nil
 		},
 	}
+}
+
+func newOutboundClient(dialer *net.Dialer, timeout time.Duration) *http.Client {
 	transport := &http.Transport{
-		DialContext: dialer.DialContext, TLSHandshakeTimeout: OutboundTimeout, ResponseHeaderTimeout: OutboundTimeout,
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
 		MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
 		DisableCompression: true, ForceAttemptHTTP2: true,
 	}
 	return &http.Client{
-		Transport: limited{transport}, Timeout: OutboundTimeout,
+		Transport: limited{transport}, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
