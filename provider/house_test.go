@@ -69,6 +69,9 @@ type running struct {
 	log    *lockedBuffer
 	// restart ends the server and serves the same store by another.
 	restart func()
+	// serve has what follows answered by another handler.
+	serve   func(http.Handler)
+	options provider.Options
 }
 
 // database is the PostgreSQL of the tests that run on both engines.
@@ -97,8 +100,9 @@ func start(t testing.TB, on storetest.Engine, callback string, change ...func(*p
 func startOn(t testing.TB, engine store.Store, callback string, change ...func(*provider.Options)) *running {
 	t.Helper()
 	h := &running{t: t, engine: engine, log: &lockedBuffer{}}
-	var serving atomic.Pointer[provider.Server]
-	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serving.Load().ServeHTTP(w, r) }))
+	var serving atomic.Pointer[http.Handler]
+	h.serve = func(by http.Handler) { serving.Store(&by) }
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*serving.Load()).ServeHTTP(w, r) }))
 	t.Cleanup(listening.Close)
 	h.issuer = listening.URL
 	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MasterKeySize))
@@ -113,11 +117,12 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 	for _, c := range change {
 		c(&options)
 	}
+	h.options = options
 	h.server, err = provider.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serving.Store(h.server)
+	h.serve(h.server)
 	if callback != "" {
 		callback = `, "` + callback + `"`
 	}
@@ -131,7 +136,7 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 		if h.server, err = provider.New(options); err != nil {
 			t.Fatal(err)
 		}
-		serving.Store(h.server)
+		h.serve(h.server)
 		stop = h.run()
 	}
 	t.Cleanup(func() {
@@ -144,6 +149,20 @@ func startOn(t testing.TB, engine store.Store, callback string, change ...func(*
 		}
 	})
 	return h
+}
+
+// twoNodes has what follows answered by two servers of one store in turn, and returns
+// them.
+func (h *running) twoNodes() (nodes [2]http.Handler) {
+	h.t.Helper()
+	second, err := provider.New(h.options)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	nodes = [2]http.Handler{h.server, second}
+	var turn atomic.Uint32
+	h.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { nodes[turn.Add(1)%2].ServeHTTP(w, r) }))
+	return nodes
 }
 
 // run runs the server in the background, until what it returns is called.
