@@ -69,8 +69,14 @@ func (h *running) connect(all ...store.Connection) {
 	})
 }
 
-// write changes the root site behind the house's back.
+// write changes the root site behind the house's back, and waits until it is known.
 func (h *running) write(fn func(tx store.Tx) error) {
+	h.t.Helper()
+	h.writeUnseen(fn)
+	time.Sleep(600 * time.Millisecond) // longer than a snapshot is kept without a look
+}
+
+func (h *running) writeUnseen(fn func(tx store.Tx) error) {
 	h.t.Helper()
 	err := h.engine.Update(h.t.Context(), "", func(tx store.Tx) error {
 		if err := fn(tx); err != nil {
@@ -82,7 +88,6 @@ func (h *running) write(fn func(tx store.Tx) error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	time.Sleep(600 * time.Millisecond) // longer than a snapshot is kept without a look
 }
 
 // asked is what the house asked of the identity provider.

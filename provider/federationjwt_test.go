@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,15 +54,19 @@ func randomID() string {
 	return hex.EncodeToString(b)
 }
 
-// token is what the portal says of Raj, with changes; nil takes a claim away.
+// portalToken is what the portal says of Raj, with changes; nil takes a claim away.
 func (h *running) portalToken(change map[string]any) string {
+	return hs256(portalSecret, map[string]any{"alg": "HS256", "typ": "JWT", "kid": "a"}, h.portalClaims(change))
+}
+
+func (h *running) portalClaims(change map[string]any) map[string]any {
 	claims := map[string]any{"aud": h.issuer + "/federation/portal", "iss": "portal", "iat": time.Now().Unix(), "jti": randomID(), "email": "raj@acme.example", "sub": "raj", "name": "Raj Patel"}
 	for k, v := range change {
 		if claims[k] = v; v == nil {
 			delete(claims, k)
 		}
 	}
-	return hs256(portalSecret, map[string]any{"alg": "HS256", "typ": "JWT", "kid": "a"}, claims)
+	return claims
 }
 
 func hs256(secret string, header, claims map[string]any) string {
@@ -150,6 +155,8 @@ func TestAPortalsTokenIsRefusedWithItsCode(t *testing.T) {
 		"without aud":                 {h.portalToken(map[string]any{"aud": nil}), 400, "token_missing_attribute"},
 		"without iat":                 {h.portalToken(map[string]any{"iat": nil}), 400, "token_missing_attribute"},
 		"without jti":                 {h.portalToken(map[string]any{"jti": nil}), 400, "token_missing_attribute"},
+		"with a jti of 513 bytes":     {h.portalToken(map[string]any{"jti": strings.Repeat("j", 513)}), 400, "token_invalid"},
+		"with a jti of 40 KiB":        {h.portalToken(map[string]any{"jti": strings.Repeat("j", 40<<10)}), 400, "token_invalid"},
 		"without an address":          {h.portalToken(map[string]any{"email": nil}), 400, "token_missing_attribute"},
 		"of nobody here":              {h.portalToken(map[string]any{"email": "new@acme.example", "sub": "new"}), 403, "user_not_found"},
 		"of an administrator":         {h.portalToken(map[string]any{"email": "ana@acme.example", "sub": "ana"}), 403, "not_linked_administrator"},
@@ -181,4 +188,76 @@ func TestAPortalsTokenIsRefusedWithItsCode(t *testing.T) {
 			t.Errorf("status %d: %s", p.status, p.body)
 		}
 	})
+}
+
+func TestASecretCountsWhileItStandsAndAtItsOwnSite(t *testing.T) {
+	t.Parallel()
+	const next, theirs = "portal-secret-of-after-the-rotation-32", "the-secret-of-another-companys-portal-"
+	h := start(t, storetest.Bolt, "")
+	by := func(secret, kid string) page {
+		b := newBrowser(t, "")
+		header := map[string]any{"alg": "HS256", "kid": kid}
+		if kid == "" {
+			delete(header, "kid")
+		}
+		return b.post(h.toPortal(b, oauth2.GenerateVerifier(), "return_to"), url.Values{"jwt": {hs256(secret, header, h.portalClaims(nil))}})
+	}
+	old, fresh := store.VerificationKey{KID: "a", Secret: h.sealed("portal", portalSecret)}, store.VerificationKey{KID: "b", Secret: h.sealed("portal", next)}
+	h.connect(h.portal(func(c *store.Connection) { c.JWT.Keys = []store.VerificationKey{old, fresh} }))
+	for kid, secret := range map[string]string{"a": portalSecret, "b": next} {
+		if p := by(secret, kid); !h.in(p) {
+			t.Errorf("while both stand, %s: %d %s", kid, p.status, p.body)
+		}
+	}
+	// The other site's connection has the same name, and a key of the same name.
+	h.apply(otherSite)
+	sealed, err := h.sealer.Seal("other", store.Connections.Kind, "portal", []byte(theirs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = h.engine.Update(t.Context(), "other", func(tx store.Tx) error {
+		c := h.portal(func(c *store.Connection) { c.JWT.Keys = []store.VerificationKey{{KID: "b", Secret: sealed}} })
+		return store.Connections.Put(tx, &c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.connect(h.portal(func(c *store.Connection) { c.JWT.Keys = []store.VerificationKey{fresh} }))
+	for _, secret := range []string{portalSecret, theirs} {
+		for _, kid := range []string{"a", "b", ""} {
+			h.refusedWith(by(secret, kid), "token_invalid")
+		}
+	}
+	if p := by(next, "b"); !h.in(p) {
+		t.Errorf("the one that stands: %d %s", p.status, p.body)
+	}
+}
+
+func TestATokenInAnAddressIsLeftBehindAtOnce(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.connect(h.portal(func(c *store.Connection) { c.JWT.AllowGet = true }))
+	for name, change := range map[string]map[string]any{"handle": nil, "fault": {"aud": "https://else.example"}} {
+		b := newBrowser(t, "")
+		to := h.toPortal(b, oauth2.GenerateVerifier(), "return_to")
+		token := h.portalToken(change)
+		b.stop = h.issuer + "/federation/portal/resume"
+		p := b.get(to + "&jwt=" + token)
+		if p.status != http.StatusSeeOther || p.away.Path != "/federation/portal/resume" || len(p.away.Query()) != 1 || !p.away.Query().Has(name) {
+			t.Fatalf("%s: %d, away to %v: %s", name, p.status, p.away, p.body)
+		}
+		if got := p.header.Get("Referrer-Policy") + ", " + p.header.Get("Cache-Control"); got != "no-referrer, no-store" {
+			t.Errorf("%s: %s", name, got)
+		}
+		b.stop = deskCallback
+		b.get(p.away.String())
+		for _, part := range strings.Split(token, ".") {
+			if strings.Contains(p.away.String()+fmt.Sprint(p.header), part) || part != strings.Split(token, ".")[0] && strings.Contains(h.log.String(), part) {
+				t.Errorf("%s: the token is told on: %v\n%s", name, p.header, h.log)
+			}
+		}
+	}
+	if !strings.Contains(h.log.String(), "/federation/{id}/jwt") {
+		t.Errorf("the log has no line of it: %s", h.log)
+	}
 }

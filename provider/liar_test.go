@@ -75,11 +75,12 @@ func newLiar(t testing.TB) *liar {
 	return l
 }
 
-// sign signs claims for our client there; those given win.
+// sign signs claims for our client there; those given win, and nil takes one away.
 func (l *liar) sign(typ string, claims map[string]any) string {
 	now := time.Now()
 	all := map[string]any{"iss": l.URL, "aud": "desk", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "auth_time": now.Unix()}
 	maps.Copy(all, claims)
+	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
 	payload, _ := json.Marshal(all)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: l.key, KeyID: "k"}}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
