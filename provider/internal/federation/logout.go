@@ -242,6 +242,9 @@ func (x *Federation) logoutRequest(w http.ResponseWriter, r *http.Request, at *a
 	if err := at.refused(checks, err); err != nil {
 		return err
 	}
+	if err := x.sinceRestore(r.Context(), at, request.IssueInstant); err != nil {
+		return err
+	}
 	at.subject = nameIDText(request.NameID)
 	status := saml.StatusSuccess
 	err = x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {

@@ -230,7 +230,10 @@ func (x *Federation) backchannel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	said, checks, err := x.oidc.VerifyLogoutToken(r.Context(), config, form.Get("logout_token"))
-	if err := at.refusedOIDC(checks, err); err != nil {
+	if err = at.refusedOIDC(checks, err); err == nil {
+		err = x.sinceRestore(r.Context(), at, said.Issued)
+	}
+	if err != nil {
 		if f := faultOf(err); f != nil {
 			x.trace(r, at, f)
 			x.note(r, at, f)

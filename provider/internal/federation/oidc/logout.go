@@ -9,6 +9,7 @@ import (
 // 1.0, section 2.4): a session, or with SID empty all of a subject's.
 type Logout struct {
 	Subject, SID, JTI string
+	Issued            time.Time
 	// Until is how long the JTI must be remembered, so that the token counts once.
 	Until time.Time
 }
@@ -56,5 +57,5 @@ func (j *judgement) logout(ctx context.Context, raw string) (out Logout, err err
 		return out, j.check(CodeInvalid, "logout_token", false, "a logout token", err.Error())
 	}
 	issued, _ := t.instant("iat")
-	return Logout{Subject: sub, SID: sid, JTI: jti, Until: issued.Add(maxLogoutAge + time.Second)}, nil
+	return Logout{Subject: sub, SID: sid, JTI: jti, Issued: issued, Until: issued.Add(maxLogoutAge + time.Second)}, nil
 }

@@ -30,6 +30,7 @@ type LogoutRequest struct {
 	ID             string
 	NameID         NameID
 	SessionIndexes []string
+	IssueInstant   time.Time
 	// Until is how long the ID must be remembered, so that it counts once.
 	Until time.Time
 }
@@ -78,7 +79,7 @@ func VerifyLogoutRequest(in Incoming, expect LogoutExpect) (request LogoutReques
 		c.add(CheckNameID, false, "a NameID of plain text", problem.Error())
 	}
 	c.sessionIndexes(root, &request)
-	request.Until = c.logoutEnd(root, expect)
+	request.IssueInstant, request.Until = c.logoutTimes(root, expect)
 	return request, nil, c.err()
 }
 
@@ -96,14 +97,13 @@ func (c *checks) sessionIndexes(root *etree.Element, request *LogoutRequest) {
 	}
 }
 
-// logoutEnd is when the request counts no more, by its age at the latest.
-func (c *checks) logoutEnd(root *etree.Element, expect LogoutExpect) time.Time {
-	issued, _ := instant(root, "IssueInstant")
-	until := issued.Add(expect.MaxAge + expect.Skew)
+// logoutTimes are when the request was made, and from when it counts no more by its age.
+func (c *checks) logoutTimes(root *etree.Element, expect LogoutExpect) (issued, until time.Time) {
+	issued, _ = instant(root, "IssueInstant")
 	end, err := instant(root, "NotOnOrAfter")
 	ok := err == nil && (end.IsZero() || expect.Now.Before(end.Add(expect.Skew)))
 	c.add(CheckClock, ok, "NotOnOrAfter after "+stamp(expect.Now.Add(-expect.Skew)), value(root, "NotOnOrAfter"))
-	return until
+	return issued, issued.Add(expect.MaxAge + expect.Skew)
 }
 
 // VerifyLogoutResponse judges the answer to our logout request.

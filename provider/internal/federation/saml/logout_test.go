@@ -70,7 +70,7 @@ func TestALogoutRequestIsReadByEitherBinding(t *testing.T) {
 	message := logoutRequest(t)
 	want := LogoutRequest{
 		ID: message.ID, NameID: NameID{Value: "alice@idp.example", Format: "urn:f", NameQualifier: testIssuer},
-		SessionIndexes: []string{"_session1", "_session2"}, Until: testNow.Add(6 * time.Minute),
+		SessionIndexes: []string{"_session1", "_session2"}, IssueInstant: testNow, Until: testNow.Add(6 * time.Minute),
 	}
 	expect := testLogout()
 	expect.IdP.Certificates = append(expect.IdP.Certificates, ecSigner().Certificate)
