@@ -202,7 +202,7 @@ func (x *Account) tell(ctx context.Context, tx store.Tx, v *visit, kind string) 
 func (x *Account) renew(ctx context.Context, tx store.Tx, v *visit, replaces string, amr ...string) (renewed, error) {
 	start := session.Start{
 		AgentID: v.Agent.ID, AMR: v.Session.AMR, ACR: v.Session.ACR, Remembered: v.Session.Remembered, Lifted: v.Session.Lifted,
-		AuthTime: v.Session.AuthTime, Replaces: replaces,
+		AuthTime: v.Session.AuthTime, Login: v.Session.Login, Replaces: replaces,
 	}
 	if len(amr) > 0 {
 		start.AMR = union(start.AMR, amr)
