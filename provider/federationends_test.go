@@ -109,3 +109,26 @@ func testASessionRestsOnItsConnectionAfterAChangeOfTheAccountToo(t *testing.T, o
 		})
 	}
 }
+
+func TestALogoutBySubEndsASessionWhoseLinkIsGone(t *testing.T) {
+	storetest.OnBothEngines(t, testALogoutBySubEndsASessionWhoseLinkIsGone)
+}
+
+func testALogoutBySubEndsASessionWhoseLinkIsGone(t *testing.T, on storetest.Engine) {
+	h, op := start(t, on, ""), newLiar(t)
+	h.connect(op.connection())
+	_, raj := h.offline(op, rajSays())
+	h.apply(crew)
+	_, leo := h.offline(op, map[string]any{"sub": "leo-1", "email": "leo@acme.example", "email_verified": true})
+	p := raj.link(raj.get(h.issuer+"/account"), "remove-link-liar")
+	if p = raj.submit(p, "confirm", nil); p.url.Path != "/account" {
+		t.Fatalf("not unlinked: %d at %s", p.status, p.url)
+	}
+	h.backchannel(op, map[string]any{"sub": "raj-7"})
+	if h.signedIn(raj) {
+		t.Error("the session lives on")
+	}
+	if !h.signedIn(leo) {
+		t.Error("a colleague's session has ended")
+	}
+}

@@ -272,19 +272,12 @@ func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, s
 	if err != nil {
 		return err
 	}
-	link, err := store.Links.Get(tx, store.LinkKey(at.conn.ID, subject))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var over []store.Session
-	for rec, err := range store.Sessions.List(tx, "agent", link.AgentID) {
+	for rec, err := range store.Sessions.List(tx, "connection", at.conn.ID) { // by the link would miss whom somebody has unlinked since
 		if err != nil {
 			return err
 		}
-		if rec.Connection == at.conn.ID && rec.Subject == subject {
+		if rec.Subject == subject {
 			over = append(over, rec)
 		}
 	}
