@@ -75,6 +75,64 @@ func TestALinkThatAnAddressMadeIsNoAdministrators(t *testing.T) {
 	h.refusedWith(h.through(rajThere), "not_linked_administrator")
 }
 
+func TestWhatAnAddressLetInIsNoAdministrators(t *testing.T) {
+	storetest.OnBothEngines(t, testWhatAnAddressLetInIsNoAdministrators)
+}
+
+func testWhatAnAddressLetInIsNoAdministrators(t *testing.T, on storetest.Engine) {
+	h, op := start(t, on, ""), newLiar(t)
+	h.connect(op.connection())
+	got, raj := h.offline(op, rajSays())
+	half, target := h.halfDone(op)
+	// A role more ends nothing; this one ends all.
+	h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"agents", "supervisors"}}, "")
+	if !h.signedIn(raj) {
+		t.Fatal("a role more has ended the session")
+	}
+	h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"agents", "administrators"}}, "")
+	if h.signedIn(raj) {
+		t.Error("a session that rests on an address is an administrator's")
+	}
+	if h.refreshes(got) {
+		t.Error("a refresh token that rests on an address is an administrator's")
+	}
+	if p := half.get(target); h.in(p) {
+		t.Error("a sign-in that rests on an address ends as an administrator's")
+	}
+	// Nor does a sign-in that a change has overlooked.
+	h.control("agents/set-roles", map[string]any{"email": "raj@acme.example", "roles": []string{"agents"}}, "")
+	half, target = h.halfDone(op)
+	h.write(func(tx store.Tx) error {
+		agent, err := store.Agents.Find(tx, "email", "raj@acme.example")
+		if err != nil {
+			return err
+		}
+		agent.Roles = []string{"administrators"}
+		return store.Agents.Put(tx, &agent)
+	})
+	if p := half.get(target); h.in(p) {
+		t.Error("a sign-in that was half done ends as an administrator's")
+	}
+}
+
+// halfDone goes as Raj through the OpenID provider up to where signing in goes on.
+func (h *running) halfDone(op *liar) (b *browser, target string) {
+	h.t.Helper()
+	op.next(rajSays())
+	b = newBrowser(h.t, "")
+	p := b.get(h.authorizeURL(oauth2.GenerateVerifier()))
+	b.stop = op.URL
+	if p = b.link(p, "connection-liar"); p.away == nil {
+		h.t.Fatalf("not sent to the provider: %d %s", p.status, p.body)
+	}
+	b.stop = h.issuer + "/sign-in/"
+	if p = b.get(p.away.String()); p.away == nil {
+		h.t.Fatalf("nothing is half done: %d %s", p.status, p.body)
+	}
+	b.stop = deskCallback
+	return b, p.away.String()
+}
+
 func TestWhatWaitsIsVoidOnceTheSessionsWereEnded(t *testing.T) {
 	t.Parallel()
 	h := newFederated(t, storetest.Bolt)

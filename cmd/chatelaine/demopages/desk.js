@@ -23,6 +23,7 @@ const reasons = {
   ended_by_operator: "an administrator ended your sessions",
   roles_changed: "your roles changed",
   deactivated: "your account was deactivated",
+  became_administrator: "you are an administrator now: sign in again",
   password_set: "your password was changed",
 };
 

@@ -309,6 +309,8 @@ func TestWhatIsLostIsAnnouncedAndWhatIsGainedIsNot(t *testing.T) {
 	steps := []struct{ op, in, body, want string }{
 		{"agents/set-roles", `{"email":"bob@acme.example","roles":["agents"]}`, "", bob + " roles_changed"},
 		{"agents/set-roles", `{"email":"bob@acme.example","roles":["agents","supervisors"]}`, "", ""},
+		{"agents/set-roles", `{"email":"bob@acme.example","roles":["administrators"]}`, "", bob + " became_administrator"},
+		{"agents/set-roles", `{"email":"bob@acme.example","roles":["agents"]}`, "", bob + " roles_changed"},
 		{"agents/deactivate", `{"email":"bob@acme.example"}`, "", bob + " deactivated"},
 		{"agents/activate", `{"email":"bob@acme.example"}`, "", ""},
 		{"agents/end-sessions", `{"email":"bob@acme.example"}`, "", bob + " ended_by_operator"},

@@ -93,7 +93,7 @@ func siteLosses(p *plan) []string {
 // them in again without more than it takes now.
 func (a *Admin) agentChanged(ctx context.Context, tx store.Tx, s *site.Site, before, after *store.Agent) error {
 	if !after.Inactive || before.Inactive {
-		return a.Sessions.AgentChanged(ctx, tx, s, *before, *after)
+		return a.Sessions.AgentChanged(ctx, tx, s, *before, *after, operator(ctx))
 	}
 	if _, err := a.Sessions.EndAll(ctx, tx, s, after.ID, "deactivated", operator(ctx)); err != nil {
 		return err

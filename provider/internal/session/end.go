@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -167,18 +168,25 @@ func collect[T any](list func(func(T, error) bool), failed *error) (all []T) {
 }
 
 // AgentChanged says what a change of an agent means for what they hold: an
-// inactive one loses everything; one with fewer roles or departments, or others,
-// keeps the sessions and has to get new tokens. Call it after after was written.
-func (x *Sessions) AgentChanged(ctx context.Context, tx store.Tx, s *site.Site, before, after store.Agent) error {
+// inactive one loses everything, and so does one who becomes an administrator:
+// what let them in may be less than it takes to be one. One with fewer roles or
+// departments, or others, keeps the sessions and has to get new tokens. Call it
+// after after was written.
+func (x *Sessions) AgentChanged(ctx context.Context, tx store.Tx, s *site.Site, before, after store.Agent, by ...audit.Ref) error {
 	switch {
 	case after.Inactive && !before.Inactive:
-		_, err := x.EndAll(ctx, tx, s, after.ID, "deactivated")
+		_, err := x.EndAll(ctx, tx, s, after.ID, "deactivated", by...)
+		return err
+	case administers(after) && !administers(before):
+		_, err := x.EndAll(ctx, tx, s, after.ID, "became_administrator", by...)
 		return err
 	case lost(before.Roles, after.Roles) || lost(before.Departments, after.Departments):
 		return Announce(tx, x.Now(), store.Revocation{Subject: after.ID, Reason: "roles_changed"})
 	}
 	return nil
 }
+
+func administers(a store.Agent) bool { return slices.Contains(a.Roles, policy.Administrators) }
 
 func lost(before, after []string) bool {
 	return slices.ContainsFunc(before, func(v string) bool { return !slices.Contains(after, v) })

@@ -569,6 +569,7 @@ func testAChangedAgentIsAnnounced(t *testing.T, on storetest.Engine) {
 		"a role exchanged": {func(a *store.Agent) { a.Roles = []string{"agents", "x"} }, "roles_changed", false},
 		"department lost":  {func(a *store.Agent) { a.Departments = nil }, "roles_changed", false},
 		"deactivated":      {func(a *store.Agent) { a.Inactive = true }, "deactivated", true},
+		"an administrator": {func(a *store.Agent) { a.Roles = []string{"administrators", "agents", "supervisors"} }, "became_administrator", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
