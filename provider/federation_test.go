@@ -417,30 +417,61 @@ func TestADisabledConnectionEndsWhatIsUnderWay(t *testing.T) {
 }
 
 func TestCredentialsOfBeforeAnAddressWasProvenAreGone(t *testing.T) {
-	t.Parallel()
-	h := newFederated(t, storetest.Bolt)
-	h.write(func(tx store.Tx) error {
-		raj, err := store.Agents.Find(tx, "email", "raj@acme.example")
-		if err != nil {
-			return err
-		}
-		raj.EmailVerified = false // somebody registered the address, and knows the password
-		return store.Agents.Put(tx, &raj)
-	})
+	storetest.OnBothEngines(t, testCredentialsOfBeforeAnAddressWasProvenAreGone)
+}
+
+func testCredentialsOfBeforeAnAddressWasProvenAreGone(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	h.unproven("raj@acme.example") // somebody registered the address, and knows the password
 	got, planted := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
-	if p := h.through(rajThere); p.away == nil {
-		t.Fatalf("%d %s", p.status, p.body)
+	reports := h.issuer + "/oauth/authorize?" + url.Values{"response_type": {"code"}, "client_id": {"third"}, "redirect_uri": {deskCallback}, "scope": {"openid email"},
+		"state": {"s"}, "code_challenge": {oauth2.S256ChallengeFromVerifier(oauth2.GenerateVerifier())}, "code_challenge_method": {"S256"}}.Encode()
+	if p := planted.submit(planted.get(reports), "allow", nil); !h.in(p) {
+		t.Fatalf("no consent is given: %d %s", p.status, p.body)
+	}
+	planted.stop = ""
+	h.addApp(planted)
+	invitation, _ := h.control("agents/invite", map[string]any{"email": "raj@acme.example"}, "")["url"].(string)
+	if p := newBrowser(t, "").get(invitation); !strings.Contains(p.body, `name="new_password"`) {
+		t.Fatalf("no link to set a password: %d %s", p.status, p.body)
+	}
+
+	b := newBrowser(t, "")
+	form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
+	b.stop = h.issuer + "/sign-in/"
+	half := b.post(h.issuer+"/federation/corp/acs", form)
+	if p := newBrowser(t, "").get(invitation); strings.Contains(p.body, `name="new_password"`) {
+		t.Error("a link of before sets a password")
+	}
+	b.stop = deskCallback
+	if half.away == nil || !h.in(b.get(half.away.String())) { // nor is the stranger's second factor asked for
+		t.Fatalf("%d %v %s", half.status, half.away, half.body)
 	}
 	if raj := h.agent("raj@acme.example"); raj.PasswordHash != "" || !raj.EmailVerified {
 		t.Error("the password of before is left")
 	}
-	if _, status := h.token("desk", deskSecret, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Refresh}}); status == http.StatusOK {
+	if h.refreshes(got) {
 		t.Error("a grant of before is left")
 	}
-	planted.stop = ""
-	if p := planted.get(h.issuer + "/account"); p.url.Path == "/account" {
+	if h.signedIn(planted) {
 		t.Error("a session of before is left")
 	}
+	if p := b.get(reports + "&prompt=none"); h.in(p) {
+		t.Error("an application that a stranger has allowed gets Raj's tokens without a question")
+	}
+}
+
+// unproven makes the agent's address one that nobody has proven.
+func (h *running) unproven(email string) {
+	h.t.Helper()
+	h.write(func(tx store.Tx) error {
+		agent, err := store.Agents.Find(tx, "email", email)
+		if err != nil {
+			return err
+		}
+		agent.EmailVerified = false
+		return store.Agents.Put(tx, &agent)
+	})
 }
 
 func readTrace(sealer *store.Sealer, rec store.Trace) (found store.TraceRecord, err error) {

@@ -178,13 +178,10 @@ func TestLinksOfBeforeAnAddressWasProvenAreGone(t *testing.T) {
 	t.Parallel()
 	h := newFederated(t, storetest.Bolt)
 	h.connect(h.portal(func(c *store.Connection) { c.Domains = nil }))
+	h.unproven("raj@acme.example")
 	h.write(func(tx store.Tx) error {
 		raj, err := store.Agents.Find(tx, "email", "raj@acme.example")
 		if err != nil {
-			return err
-		}
-		raj.EmailVerified = false
-		if err := store.Agents.Put(tx, &raj); err != nil {
 			return err
 		}
 		return store.Links.Put(tx, &store.Link{Connection: "portal", Subject: "sub:mal", AgentID: raj.ID, Created: time.Now()})

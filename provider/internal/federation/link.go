@@ -158,13 +158,16 @@ func (x *Federation) link(ctx context.Context, tx store.Tx, at *attempt, id *ide
 
 // dropCredentials takes away what somebody may have put into an account whose
 // address was never proven: password, second factors, remembered browsers, links,
-// sessions and grants.
+// sessions, grants, and what they allowed applications.
 func (x *Federation) dropCredentials(ctx context.Context, tx store.Tx, at *attempt, agent *store.Agent) error {
 	connection := connectionRef(at.conn)
 	if _, err := x.Sessions.EndAll(ctx, tx, at.site, agent.ID, "linked", connection); err != nil {
 		return err
 	}
 	if err := dropLinks(tx, agent.ID); err != nil {
+		return err
+	}
+	if err := x.dropConsents(ctx, tx, agent.ID, connection); err != nil {
 		return err
 	}
 	now, err := store.Agents.Get(tx, agent.ID)
@@ -189,6 +192,31 @@ func dropLinks(tx store.Tx, agentID string) error {
 	}
 	for _, key := range keys {
 		if err := store.Links.Delete(tx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropConsents takes back what applications were allowed in the agent's name: they
+// would get new tokens without a question.
+func (x *Federation) dropConsents(ctx context.Context, tx store.Tx, agentID string, by audit.Ref) error {
+	var given []store.Consent
+	for c, err := range store.Consents.List(tx, "agent", agentID) {
+		if err != nil {
+			return fmt.Errorf("list the agent's consents: %w", err)
+		}
+		given = append(given, c)
+	}
+	for _, c := range given {
+		if err := store.Consents.Delete(tx, store.ConsentKey(c.AgentID, c.ClientID)); err != nil {
+			return err
+		}
+		err := x.Audit.Record(ctx, tx, audit.Event{
+			Action: audit.ConsentRevoke, Actor: by, Object: audit.Ref{Type: "client", ID: c.ClientID},
+			Changes: []audit.Change{{Field: "agent", New: agentID}, {Field: "scope", Old: strings.Join(c.Scopes, " ")}},
+		})
+		if err != nil {
 			return err
 		}
 	}
