@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,4 +90,57 @@ func TestAnOpenIDAnswerIsForTheBrowserThatAsked(t *testing.T) {
 		t.Fatalf("status %d: %s", p.status, p.body)
 	}
 	h.fails(b.get(answer), http.StatusBadRequest, "answer_expired")
+}
+
+func TestAFlowHasOneCodeTriedWithOurSecret(t *testing.T) {
+	storetest.OnBothEngines(t, testAFlowHasOneCodeTriedWithOurSecret)
+}
+
+func testAFlowHasOneCodeTriedWithOurSecret(t *testing.T, on storetest.Engine) {
+	h, op := start(t, on, ""), newLiar(t)
+	h.connect(op.connection())
+	op.next(rajSays())
+	// begin is an answer to a browser that has asked.
+	begin := func() (b *browser, answer *url.URL) {
+		b = newBrowser(t, "")
+		p := b.get(h.authorizeURL(oauth2.GenerateVerifier()))
+		b.stop = op.URL
+		p = b.link(p, "connection-liar")
+		b.stop = h.issuer
+		if p = b.get(p.away.String()); p.away == nil {
+			t.Fatalf("no answer: %d %s", p.status, p.body)
+		}
+		b.stop = deskCallback
+		return b, p.away
+	}
+	b, answer := begin()
+	wrong := *answer
+	wrong.RawQuery = url.Values{"state": {answer.Query().Get("state")}, "code": {randomID()}}.Encode()
+	h.fails(b.get(wrong.String()), http.StatusForbidden, "provider_refused")
+	for range 9 {
+		h.refusedWith(b.get(wrong.String()), "token_replayed")
+	}
+	h.refusedWith(b.get(answer.String()), "token_replayed")
+	if n := op.redeemed.Load(); n != 1 {
+		t.Errorf("one flow had %d codes tried", n)
+	}
+	// What is no code spends nothing, and of fifty at once one counts.
+	op.redeemed.Store(0)
+	b, answer = begin()
+	none := *answer
+	none.RawQuery = url.Values{"state": {answer.Query().Get("state")}, "error": {"access_denied"}}.Encode()
+	h.fails(b.get(none.String()), http.StatusForbidden, "provider_refused")
+	var arrived atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if h.in(b.get(answer.String())) {
+				arrived.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := op.redeemed.Load(); n != 1 || arrived.Load() != 1 {
+		t.Errorf("the code was tried %d times, and %d are in", n, arrived.Load())
+	}
 }

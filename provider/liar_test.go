@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 // liar is an OpenID provider that signs in everybody at once, as whomever it likes.
 type liar struct {
 	*httptest.Server
-	key *ecdsa.PrivateKey
+	key      *ecdsa.PrivateKey
+	redeemed atomic.Int32 // how often its token endpoint was asked
 
 	mu    sync.Mutex
 	says  map[string]any            // of whom it signs in next
@@ -59,6 +61,7 @@ func newLiar(t testing.TB) *liar {
 		http.Redirect(w, r, query.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {query.Get("state")}}.Encode(), http.StatusSeeOther)
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		l.redeemed.Add(1)
 		l.mu.Lock()
 		claims := l.codes[r.FormValue("code")]
 		delete(l.codes, r.FormValue("code"))

@@ -15,10 +15,11 @@ import (
 
 // attempt is one request of a way through a connection, and what is known of it.
 type attempt struct {
-	site *site.Site
-	conn *store.Connection
-	step string // of the trace
-	flow *flow  // nil: none is known
+	site  *site.Site
+	conn  *store.Connection
+	step  string // of the trace
+	flow  *flow  // nil: none is known
+	spent bool   // the flow, by this request
 
 	checks  []store.Check
 	said    map[string][]string

@@ -61,8 +61,8 @@ func (at *attempt) skew() time.Duration {
 	return skew
 }
 
-// take uses up the flow, and the answer if it was kept, in the caller's
-// transaction. Of any number of tries one succeeds.
+// take uses up the flow, unless this request has done so already, and the answer if
+// it was kept, in the caller's transaction. Of any number of tries one succeeds.
 func (x *Federation) take(tx store.Tx, at *attempt, handle string) error {
 	if err := at.stands(tx); err != nil {
 		return err
@@ -75,6 +75,13 @@ func (x *Federation) take(tx store.Tx, at *attempt, handle string) error {
 			return err
 		}
 	}
+	if at.spent {
+		return nil
+	}
+	return spendFlow(tx, at)
+}
+
+func spendFlow(tx store.Tx, at *attempt) error {
 	return spend(tx, at.conn, "flow "+at.flow.State, at.flow.Expires.Add(time.Minute))
 }
 

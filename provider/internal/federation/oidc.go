@@ -115,7 +115,7 @@ func (x *Federation) exchange(w http.ResponseWriter, r *http.Request, at *attemp
 	if err != nil {
 		return err
 	}
-	begun := oidc.Start{State: at.flow.State, Nonce: at.flow.Nonce, Verifier: at.flow.Verifier}
+	begun := oidc.Start{State: at.flow.State, Nonce: at.flow.Nonce, Verifier: at.flow.Verifier, Spend: func() error { return x.spendNow(r, at) }}
 	said, checks, err := x.oidc.Finish(r.Context(), config, begun, query)
 	if err := at.refusedOIDC(checks, err); err != nil {
 		return err
@@ -139,6 +139,14 @@ func (x *Federation) exchange(w http.ResponseWriter, r *http.Request, at *attemp
 		return err
 	}
 	return x.finish(w, r, at, id, "")
+}
+
+// spendNow uses the flow up before its code is redeemed: whoever holds one flow has
+// one code tried with our secret.
+func (x *Federation) spendNow(r *http.Request, at *attempt) error {
+	err := x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error { return spendFlow(tx, at) })
+	at.spent = err == nil
+	return err
 }
 
 // strongMethods reports whether the provider says that it asked for a second

@@ -16,6 +16,9 @@ import (
 // must fit.
 type Start struct {
 	URL, State, Nonce, Verifier string
+	// Spend is called once an answer has a code, before that is redeemed, and may
+	// refuse it; nil: nothing is.
+	Spend func() error
 }
 
 // Begin makes an authorization request with that state. The error is ErrUnavailable.

@@ -45,6 +45,11 @@ func (j *judgement) finish(ctx context.Context, s Start, answer url.Values) (id 
 	if err := j.answer(doc, answer); err != nil {
 		return id, err
 	}
+	if s.Spend != nil {
+		if err := s.Spend(); err != nil {
+			return id, err
+		}
+	}
 	tokens, err := j.oauth(doc).Exchange(j.context(ctx), answer.Get("code"), oauth2.VerifierOption(s.Verifier))
 	if err != nil {
 		return id, j.exchangeFailed(err)
