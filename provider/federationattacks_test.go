@@ -42,6 +42,51 @@ func TestAnEnforcedConnectionIsTheOnlyWayIn(t *testing.T) {
 	}
 }
 
+func TestNoOtherConnectionChangesAnythingInAnEnforcedDomain(t *testing.T) {
+	storetest.OnBothEngines(t, testNoOtherConnectionChangesAnythingInAnEnforcedDomain)
+}
+
+func testNoOtherConnectionChangesAnythingInAnEnforcedDomain(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	h.apply(crew)
+	portal := h.portal(func(c *store.Connection) {
+		c.Create = true
+		c.RoleMap = []store.Mapped{{Value: "boss", To: []string{"supervisors"}}}
+	})
+	h.connect(portal)
+	if p := h.byPortal(map[string]any{"sub": "leo-1", "email": "leo@acme.example"}); !h.in(p) { // linked before
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	if p := h.through(person{"tom-1", "tom@acme.example", "Tom", nil}); !h.in(p) {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	h.unproven("tom@acme.example")
+	h.connect(corp(h.idp, func(c *store.Connection) { c.Enforce, c.Rehearsed = true, time.Now().Add(time.Minute) }))
+	before := h.agents()
+	for name, email := range map[string]string{"leo-1": "leo@acme.example", "zoe-1": "zoe@acme.example", "tom-x": "tom@acme.example", "new-1": "new@acme.example", "ana-1": "ana@acme.example"} {
+		p := h.byPortal(map[string]any{"sub": name, "email": email, "name": "Mallory", "roles": []string{"boss"}})
+		h.refusedWith(p, "enforced_elsewhere")
+		if p.status != http.StatusForbidden || strings.Contains(p.body, `id="continue"`) || !strings.Contains(p.body, `id="sign-in"`) {
+			t.Errorf("%s is told %d %s", email, p.status, p.body)
+		}
+	}
+	if n := h.agents() - before; n != 0 {
+		t.Errorf("%d accounts were made", n)
+	}
+	for _, email := range []string{"leo@acme.example", "zoe@acme.example", "tom@acme.example"} {
+		if got := h.agent(email); got.Name == "Mallory" || got.PasswordHash == "" || !slices.Equal(got.Roles, []string{"agents"}) {
+			t.Errorf("a connection that lets nobody in has made %s %q with %v", email, got.Name, got.Roles)
+		}
+	}
+	if p := h.through(person{"tom-1", "tom@acme.example", "Tom", nil}); !h.in(p) {
+		t.Errorf("Tom, through the one that is enforced: %d %s", p.status, p.body)
+	}
+	h.control("break-glass/lift", map[string]any{"site": "", "control": "single_sign_on", "minutes": 1}, "")
+	if p := h.byPortal(map[string]any{"sub": "leo-1", "email": "leo@acme.example"}); !h.in(p) {
+		t.Errorf("while that is lifted: %d %s", p.status, p.body)
+	}
+}
+
 func TestAnAddressThatIsThePersonIsProvenEachTime(t *testing.T) {
 	t.Parallel()
 	h := start(t, storetest.Bolt, "")

@@ -149,7 +149,7 @@ func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID str
 func (at *attempt) retryURL(code string) string {
 	again := at.path(startPath(at.flow.SignIn))
 	switch code {
-	case codeMisconfigured, codeAdministrator:
+	case codeMisconfigured, codeAdministrator, codeElsewhere:
 		return ""
 	case codeNoUser, codeInactive, codeLinked, codeEmailMissing, codeEmailUnproven:
 		return again + "&" + anotherQuery // the same person would meet it again

@@ -29,6 +29,7 @@ const (
 	codeOrigin         = "origin_not_allowed"
 	codeRehearsal      = "rehearsal_needed"
 	codeFactorNeeded   = "second_factor_needed"
+	codeElsewhere      = "enforced_elsewhere"
 
 	codeNotAdministrator = "not_administrator"
 	codeMisconfigured    = oidc.CodeConfig

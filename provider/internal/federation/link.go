@@ -34,6 +34,9 @@ func (x *Federation) account(ctx context.Context, tx store.Tx, at *attempt, id *
 		return nil, fmt.Errorf("find the link: %w", err)
 	}
 	email, err := at.provenEmail(id)
+	if err == nil {
+		err = x.notElsewhere(at, email)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +63,9 @@ func (x *Federation) linkedAccount(ctx context.Context, tx store.Tx, at *attempt
 	if agent.Inactive {
 		return nil, refuse(codeInactive, "the linked account is inactive")
 	}
+	if err := x.notElsewhere(at, agent.Email); err != nil {
+		return nil, err
+	}
 	if err := x.stillCounts(at, id, &agent); err != nil {
 		return nil, err
 	}
@@ -74,6 +80,18 @@ func (x *Federation) linkedAccount(ctx context.Context, tx store.Tx, at *attempt
 		return nil, err
 	}
 	return x.refresh(ctx, tx, at, id, agent)
+}
+
+// notElsewhere refuses whom another connection signs in alone: nothing of theirs is
+// this one's to change. A rehearsal may still link them, or nothing could ever be
+// enforced in that one's place.
+func (x *Federation) notElsewhere(at *attempt, email string) error {
+	c := at.site.Enforcing(email, x.Now())
+	if c == nil || c.ID == at.conn.ID {
+		return nil
+	}
+	at.check("email_domain", false, "one that no other connection is enforced for", "enforced for "+c.ID)
+	return refuse(codeElsewhere, "addresses of that domain sign in through connection %s alone", c.ID)
 }
 
 // stillCounts refuses a word from before the agent's sessions were ended.
