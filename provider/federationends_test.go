@@ -11,6 +11,7 @@ import (
 	"github.com/pquerna/otp/totp"
 	"golang.org/x/oauth2"
 
+	"github.com/chatelaine-id/chatelaine/provider/internal/federation/saml"
 	"github.com/chatelaine-id/chatelaine/store/storetest"
 )
 
@@ -131,4 +132,54 @@ func testALogoutBySubEndsASessionWhoseLinkIsGone(t *testing.T, on storetest.Engi
 	if !h.signedIn(leo) {
 		t.Error("a colleague's session has ended")
 	}
+}
+
+func TestALogoutOfTheIdentityProviderCountsOnce(t *testing.T) {
+	storetest.OnBothEngines(t, testALogoutOfTheIdentityProviderCountsOnce)
+}
+
+func testALogoutOfTheIdentityProviderCountsOnce(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	for relayState, echoed := range map[string]string{"": "", "r": "r", strings.Repeat("x", saml.MaxRelayState+1): ""} {
+		logout := h.logoutForm("raj-7", relayState)
+		raj := newBrowser(t, "")
+		if p := h.back(raj, h.answer(h.away(raj, oauth2.GenerateVerifier()), rajThere)); !h.in(p) {
+			t.Fatalf("%d %s", p.status, p.body)
+		}
+		raj.stop = ""
+		p := newBrowser(t, h.idp.SLO).post(h.issuer+"/federation/corp/slo", logout)
+		if p.away == nil || p.away.Query().Get("SAMLResponse") == "" || p.away.Query().Get("RelayState") != echoed {
+			t.Errorf("RelayState %q: answered by %d, away to %v: %s", relayState, p.status, p.away, between(p.body, "<h1>", "</h1>"))
+		}
+		if h.signedIn(raj) {
+			t.Errorf("RelayState %q: the session lives on", relayState)
+		}
+		if p := h.back(raj, h.answer(h.away(raj, oauth2.GenerateVerifier()), rajThere)); !h.in(p) {
+			t.Fatalf("%d %s", p.status, p.body)
+		}
+		raj.stop = ""
+		h.refusedWith(newBrowser(t, h.idp.SLO).post(h.issuer+"/federation/corp/slo", logout), "token_replayed")
+		if !h.signedIn(raj) {
+			t.Errorf("RelayState %q: it has ended another session, later", relayState)
+		}
+	}
+}
+
+// logoutForm is the identity provider's logout of a person, as it is posted.
+func (h *federated) logoutForm(nameID, relayState string) url.Values {
+	h.t.Helper()
+	over := saml.NameID{Value: nameID, Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"}
+	m, err := saml.NewLogoutRequest(saml.SP{EntityID: h.idp.EntityID}, h.issuer+"/federation/corp/slo", over, nil, time.Now())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	form, err := m.Post("", &saml.Signer{Key: h.idp.Key, Certificate: h.idp.Certificate})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	values := url.Values{"RelayState": {relayState}}
+	for _, f := range form.Fields {
+		values.Set(f[0], f[1])
+	}
+	return values
 }

@@ -277,6 +277,9 @@ func (x *Federation) answerLogout(w http.ResponseWriter, r *http.Request, at *at
 	if err != nil {
 		return err
 	}
+	if len(relayState) > saml.MaxRelayState { // theirs is at fault, and what they asked for is done
+		relayState = ""
+	}
 	to, err := carry(answer, binding, relayState, pair.signer())
 	if err != nil {
 		return err
