@@ -110,11 +110,17 @@ func inherit(el, place *etree.Element) {
 	}
 }
 
-// usable are the pinned certificates that hold now and have a key of the method's kind.
+// usable are the pinned certificates that hold now and have a key of the method's kind,
+// one of each key: another would be tried at the same cost, and say the same.
 func (c *checks) usable(pinned []*x509.Certificate, kind x509.PublicKeyAlgorithm, now time.Time, named string) ([]*x509.Certificate, error) {
+	known := map[string]bool{}
 	valid := slices.DeleteFunc(slices.Clone(pinned), func(certificate *x509.Certificate) bool {
-		return certificate == nil || certificate.PublicKeyAlgorithm != kind || strongKey(certificate) != nil ||
-			now.Before(certificate.NotBefore) || now.After(certificate.NotAfter)
+		if certificate == nil || certificate.PublicKeyAlgorithm != kind || strongKey(certificate) != nil ||
+			now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) || known[string(certificate.RawSubjectPublicKeyInfo)] {
+			return true
+		}
+		known[string(certificate.RawSubjectPublicKeyInfo)] = true
+		return false
 	})
 	if len(valid) == 0 {
 		return nil, c.refuse(CheckCertificate, fmt.Sprintf("one pinned, within its dates, with an %v key", kind), "pinned: "+withDates(pinned)+"; named: "+named)

@@ -145,6 +145,27 @@ func TestOnlyPinnedCertificatesWithinTheirDatesCount(t *testing.T) {
 	mustRefuse(t, document, expect, CheckCertificate)
 }
 
+func TestAKeyIsTriedOnceInHoweverManyCertificates(t *testing.T) {
+	t.Parallel()
+	ended, err := NewCertificate(idpSigner().Key, "ended", testNow.AddDate(-2, 0, 0), testNow.Add(-time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins := []*x509.Certificate{ended}
+	for range 10 {
+		pins = append(pins, newSigner(otherSigner().Key, "other").Certificate, newSigner(idpSigner().Key, "idp").Certificate)
+	}
+	usable, err := (&checks{}).usable(pins, x509.RSA, testNow, "")
+	if err != nil || len(usable) != 2 || usable[0] != pins[1] || usable[1] != pins[2] {
+		t.Errorf("%d of %d are tried: %v", len(usable), len(pins), err)
+	}
+	expect := testExpect()
+	expect.IdP.Certificates = pins
+	if _, _, err := Verify([]byte(signedAssertion(t, plainAssertion)), expect); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAWeakKeyIsNoKey(t *testing.T) {
 	t.Parallel()
 	weak := rsaSigner("weak", 1024)()
