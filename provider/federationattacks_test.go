@@ -180,21 +180,26 @@ func (h *running) halfDone(op *liar) (b *browser, target string) {
 
 func TestWhatWaitsIsVoidOnceTheSessionsWereEnded(t *testing.T) {
 	t.Parallel()
-	h := newFederated(t, storetest.Bolt)
-	if p := h.through(rajThere); !h.in(p) {
-		t.Fatalf("%d %s", p.status, p.body)
-	}
-	b := newBrowser(t, "")
-	form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
-	b.stop = h.issuer + "/federation/corp/resume"
-	waits := b.post(h.issuer+"/federation/corp/acs", form)
-	h.control("agents/end-sessions", map[string]any{"email": "raj@acme.example"}, "")
-	b.stop = deskCallback
-	if p := b.get(waits.away.String()); h.in(p) {
-		t.Error("signed in by a word from before")
-	}
-	if p := h.through(rajThere); !h.in(p) {
-		t.Errorf("a new one: %d %s", p.status, p.body)
+	for name, linked := range map[string]bool{"of one who is linked": true, "of one whom the address would link": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newFederated(t, storetest.Bolt)
+			if linked {
+				if p := h.through(rajThere); !h.in(p) {
+					t.Fatalf("%d %s", p.status, p.body)
+				}
+			}
+			b := newBrowser(t, "")
+			form := h.answer(h.away(b, oauth2.GenerateVerifier()), rajThere)
+			b.stop = h.issuer + "/federation/corp/resume"
+			waits := b.post(h.issuer+"/federation/corp/acs", form)
+			h.control("agents/end-sessions", map[string]any{"email": "raj@acme.example"}, "")
+			b.stop = deskCallback
+			h.refusedWith(b.get(waits.away.String()), "answer_expired")
+			if p := h.through(rajThere); !h.in(p) {
+				t.Errorf("a new one: %d %s", p.status, p.body)
+			}
+		})
 	}
 }
 
@@ -283,6 +288,14 @@ func TestThePageBeforeAProvidersOwnSignInNamesTheAccount(t *testing.T) {
 	p := h.back(newBrowser(t, ""), h.answer(asked{}, person{"raj-7", "victim@acme.example", "Victim", nil}, unasked))
 	if !strings.Contains(p.body, "raj@acme.example") || strings.Contains(p.body, "victim@acme.example") {
 		t.Errorf("the page: %d %s", p.status, p.body)
+	}
+	// And whose session ends by it, unless it is their own.
+	for current, named := range map[string]bool{"ana@acme.example": true, "raj@acme.example": false} {
+		_, b := h.signIn("desk", deskSecret, current, "openid chat")
+		p := h.back(b, h.answer(asked{}, rajThere, unasked))
+		if p.status != http.StatusOK || strings.Contains(p.body, "You are signed in as") != named || named && !strings.Contains(p.body, current) {
+			t.Errorf("signed in as %s: %d %s", current, p.status, p.body)
+		}
 	}
 }
 

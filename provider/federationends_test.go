@@ -34,6 +34,7 @@ func (h *running) offline(op *liar, says map[string]any) (tokens, *browser) {
 // signedIn reports whether the browser has a session here.
 func (h *running) signedIn(b *browser) bool {
 	h.t.Helper()
+	b.stop = ""
 	return b.get(h.issuer+"/account").url.Path == "/account"
 }
 

@@ -261,3 +261,17 @@ func TestATokenInAnAddressIsLeftBehindAtOnce(t *testing.T) {
 		t.Errorf("the log has no line of it: %s", h.log)
 	}
 }
+
+func TestAPortalBeginsOnlyWhereItMay(t *testing.T) {
+	t.Parallel()
+	h := start(t, storetest.Bolt, "")
+	h.connect(h.portal())
+	unasked := func() page {
+		return newBrowser(t, "").post(h.issuer+"/federation/portal/jwt", url.Values{"jwt": {h.portalToken(nil)}, "return_to": {"https://evil.example/?state="}})
+	}
+	h.refusedWith(unasked(), "answer_expired")
+	h.connect(h.portal(func(c *store.Connection) { c.IdPInitiated = true }))
+	if p := unasked(); p.status != http.StatusOK || p.url.Path != "/federation/portal/resume" || !strings.Contains(p.body, `<bdi>raj@acme.example</bdi>`) {
+		t.Errorf("no question whether to go on: %d at %s: %s", p.status, p.url, between(p.body, "<h1>", "</h1>"))
+	}
+}

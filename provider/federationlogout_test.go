@@ -48,13 +48,6 @@ func carried(t *testing.T, m saml.Message, by *samltest.IdP) (to string, form ur
 	return to, form
 }
 
-// signedIn reports whether the browser still has a session.
-func (h *running) signedIn(b *browser) bool {
-	h.t.Helper()
-	b.stop = ""
-	return b.get(h.issuer+"/account").url.Path == "/account"
-}
-
 func TestALogoutThatIsNotTheProvidersEndsNothing(t *testing.T) {
 	t.Parallel()
 	h := &federated{start(t, storetest.Bolt, ""), samltest.New(idpBase, time.Now())}
