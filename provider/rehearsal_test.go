@@ -37,16 +37,30 @@ func evaCode(t testing.TB, later int) string {
 // with who is there.
 func (h *federated) rehearse(b *browser, email string, who person, change ...func(*samltest.Answer)) page {
 	h.t.Helper()
+	to, p := h.beginRehearsal(b, email, 0)
+	if to.request == "" {
+		return p
+	}
+	return b.post(h.issuer+"/federation/corp/acs", h.answer(to, who, change...))
+}
+
+// beginRehearsal goes up to the provider, or to the page that it ends at before; later
+// is evaCode's.
+func (h *federated) beginRehearsal(b *browser, email string, later int) (asked, page) {
+	h.t.Helper()
 	b.stop = h.idp.SSO
 	p := b.get(h.issuer + "/federation/corp/rehearse")
-	if strings.HasPrefix(p.url.Path, "/sign-in/") {
+	for range 2 { // a browser that is remembered is asked once more
+		if !strings.HasPrefix(p.url.Path, "/sign-in/") {
+			break
+		}
 		p = b.submit(p, "continue", map[string]string{"email": email, "password": agentPassword})
 		if strings.HasSuffix(p.url.Path, "/factor") {
-			p = b.submit(p, "continue", map[string]string{"code": evaCode(h.t, 0)})
+			p = b.submit(p, "continue", map[string]string{"code": evaCode(h.t, later)})
 		}
 	}
 	if p.status != http.StatusOK || p.url.Path != "/federation/corp/rehearse" {
-		return p
+		return asked{}, p
 	}
 	p = b.submit(p, "continue", nil)
 	target, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
@@ -58,7 +72,7 @@ func (h *federated) rehearse(b *browser, email string, who person, change ...fun
 		h.t.Error("a rehearsal does not ask anew")
 	}
 	b.stop = ""
-	return b.post(h.issuer+"/federation/corp/acs", h.answer(to, who, change...))
+	return to, p
 }
 
 func (h *running) connection(id string) (c store.Connection) {
@@ -189,11 +203,47 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	if p = h.rehearse(eva, "eva@acme.example", person{"eva-1", "e.stein@acme.example", "Eva Stein", nil}); p.status != http.StatusOK || !strings.Contains(p.body, "e.stein@acme.example") {
 		t.Errorf("another address of hers: %d %s", p.status, p.body)
 	}
+	// Linked once, nobody else there is her.
+	h.fails(h.rehearse(eva, "eva@acme.example", person{"eva-2", "eva@acme.example", "Eva Stein", nil}), http.StatusForbidden, "linked_to_another")
 	// The form is bound to its session.
 	p = eva.get(h.issuer + "/federation/corp/rehearse")
 	p.body = strings.Replace(p.body, `name="csrf" value="`, `name="csrf" value="x`, 1)
 	if p = eva.submit(p, "continue", nil); p.status != http.StatusForbidden {
 		t.Errorf("a forged form: %d", p.status)
+	}
+}
+
+func TestARehearsalEndsInTheSessionThatBeganIt(t *testing.T) {
+	t.Parallel()
+	const ada = `sites: [{path: "", agents: [{email: ada@acme.example, name: Ada, password: "` + agentPassword + `", roles: [administrators], totp_secret: ` + evaSeed + `}]}]`
+	for name, other := range map[string]struct {
+		email string
+		later int
+	}{"another session of hers": {"eva@acme.example", 1}, "another administrator's": {"ada@acme.example", 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newFederated(t, storetest.Bolt)
+			h.apply(evaFile)
+			h.apply(ada)
+			b := newBrowser(t, "")
+			to, p := h.beginRehearsal(b, "eva@acme.example", 0)
+			if to.request == "" {
+				t.Fatalf("%d %s", p.status, p.body)
+			}
+			b.forget(h.issuer, "session")
+			if again, p := h.beginRehearsal(b, other.email, other.later); again.request == "" {
+				t.Fatalf("%d %s", p.status, p.body)
+			}
+			p = b.post(h.issuer+"/federation/corp/acs", h.answer(to, evaThere))
+			h.fails(p, http.StatusBadRequest, "answer_expired")
+			if strings.Contains(p.body, "eva-1") {
+				t.Errorf("what the provider said is shown: %s", p.body)
+			}
+			h.links(nil)
+			if c := h.connection("corp"); c.EnforceReady() {
+				t.Error("a rehearsal that was not finished counts")
+			}
+		})
 	}
 }
 
