@@ -87,6 +87,83 @@ func testNoOtherConnectionChangesAnythingInAnEnforcedDomain(t *testing.T, on sto
 	}
 }
 
+func TestANetworkThatIsRefusedChangesNothing(t *testing.T) {
+	storetest.OnBothEngines(t, testANetworkThatIsRefusedChangesNothing)
+}
+
+func testANetworkThatIsRefusedChangesNothing(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on, func(c *store.Connection) { c.Create = true })
+	h.unproven("raj@acme.example")
+	allowlist := func(rule string) {
+		h.apply(`sites: [{path: "", ip_allowlist: {enabled: true, mobile: false, ` + rule + `}}]`)
+		time.Sleep(600 * time.Millisecond)
+	}
+	allowlist("console: true, entries: [{cidr: 203.0.113.0/24}, {cidr: 127.0.0.0/8, roles: [supervisors]}]")
+	before, was := h.agents(), h.agent("raj@acme.example")
+	h.write(func(tx store.Tx) error { // and no supervisor, whom the list lets in
+		was.Roles = []string{"agents"}
+		return store.Agents.Put(tx, &was)
+	})
+	b := newBrowser(t, "")
+	to := h.away(b, oauth2.GenerateVerifier())
+	there := person{"raj-7", "raj@acme.example", "Mallory", nil}
+	p := h.back(b, h.answer(to, there))
+	if p.status != http.StatusForbidden || !strings.Contains(p.body, "127.0.0.1") || !strings.Contains(p.body, "/federation/corp/start?flow=") {
+		t.Errorf("refused by %d %s", p.status, p.body)
+	}
+	again := p.url.String()
+	if p := h.through(person{"new-1", "new@acme.example", "New", nil}); p.status != http.StatusForbidden || !strings.Contains(p.body, "127.0.0.1") {
+		t.Errorf("somebody new: refused by %d %s", p.status, p.body)
+	}
+	if n := h.agents() - before; n != 0 {
+		t.Errorf("%d accounts were made", n)
+	}
+	if got := h.agent("raj@acme.example"); got.Name != was.Name || got.PasswordHash != was.PasswordHash || got.EmailVerified {
+		t.Errorf("changed to %+v", got)
+	}
+	h.links(nil)
+	err := h.engine.View(t.Context(), "", func(tx store.Tx) error {
+		var refused []string
+		for a, err := range store.Activities.All(tx, "") {
+			if err != nil {
+				return err
+			}
+			if a.Action == "sign_in.refused" {
+				id, _, _ := strings.Cut(a.Key, " ")
+				refused = append(refused, id+" "+a.Reason)
+			}
+		}
+		if !slices.Equal(refused, []string{was.ID + " ip_not_allowed"}) {
+			t.Errorf("recorded %q", refused)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The roles that the provider gives are those that are judged; a native client goes by another list.
+	if p := h.through(person{"new-2", "new2@acme.example", "New", []string{"cn=supervisors"}}); !h.in(p) {
+		t.Errorf("a supervisor: %d %s", p.status, p.body)
+	}
+	// From where they are let in the same answer still counts.
+	allowlist("console: true, entries: [{cidr: 203.0.113.0/24}, {cidr: 127.0.0.0/8}]")
+	if p := b.get(again); !h.in(p) {
+		t.Errorf("let in: %d %s", p.status, p.body)
+	}
+	allowlist("console: true, entries: [{cidr: 203.0.113.0/24}]")
+	h.write(func(tx store.Tx) error {
+		desk, err := store.Clients.Get(tx, "desk")
+		if err != nil {
+			return err
+		}
+		desk.ApplicationType = "native"
+		return store.Clients.Put(tx, &desk)
+	})
+	if p := h.through(rajThere); !h.in(p) {
+		t.Errorf("a native client, to which the list does not apply: %d %s", p.status, p.body)
+	}
+}
+
 func TestAnAddressThatIsThePersonIsProvenEachTime(t *testing.T) {
 	t.Parallel()
 	h := start(t, storetest.Bolt, "")

@@ -116,13 +116,20 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 			return err
 		}
 	}
+	pathway, err := x.pathway(r, at.site, before)
+	if err != nil {
+		return err
+	}
 	var half store.SignIn
-	err := x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {
+	err = x.Store.Update(r.Context(), at.site.Path, func(tx store.Tx) error {
 		if err := x.take(tx, at, handle); err != nil {
 			return err
 		}
 		agent, err := x.account(r.Context(), tx, at, id)
 		if err != nil {
+			return err
+		}
+		if err := x.admit(r, at, agent, pathway); err != nil {
 			return err
 		}
 		half = x.halfDone(at, id, before, agent)
@@ -131,6 +138,10 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 			Login: half.Login, Asked: half.Asked,
 		})
 	})
+	var no *web.Refusal
+	if errors.As(err, &no) {
+		return x.shut(w, r, at, no)
+	}
 	if err != nil {
 		return err
 	}
