@@ -51,7 +51,7 @@ func (x *Visitors) proof(ctx context.Context, q *starting) (*answer, error) {
 		if err := json.Unmarshal(plain, said); err != nil {
 			return nil, err
 		}
-		if said.Since != conn.Since() {
+		if made := p.Expires.Add(-store.VisitorProofLife); said.Since != conn.Since() || !made.After(conn.Resumed) { // of another, or of before it was off
 			return nil, codeInvalid()
 		}
 		if over, err := x.Records.IsOver(tx, conn, &p, said); err != nil || over {
