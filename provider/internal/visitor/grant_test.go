@@ -18,7 +18,7 @@ func (h *house) grant(assertion string) said {
 	a := said{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequest(http.MethodPost, testIssuer+"/oauth/token", nil)
 	form := url.Values{"assertion": {assertion}}
-	h.sites.Handler(h.x.Web.JSON(func(w http.ResponseWriter, r *http.Request) error { return h.x.Grant(w, r, form) }), h.x.Web.PageError).ServeHTTP(a, r)
+	h.x.Web.Handler(h.sites.Handler(h.x.Web.JSON(func(w http.ResponseWriter, r *http.Request) error { return h.x.Grant(w, r, form) }), h.x.Web.PageError)).ServeHTTP(a, r)
 	a.JSON = decode(h, a.Body.Bytes())
 	return a
 }

@@ -51,12 +51,39 @@ type house struct {
 	known   *records.Records
 	x       *Visitors
 	handler http.Handler
-	clock   atomic.Int64 // added to the time, in nanoseconds
+	maxAge  time.Duration // of a snapshot, for what another node has changed
+	clock   *clock
 }
 
-func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.clock.Load())) }
+// clock is the time of all nodes of a house.
+type clock struct {
+	ahead   atomic.Int64 // of the time, in nanoseconds
+	stopped atomic.Pointer[time.Time]
+}
 
-func (h *house) later(d time.Duration) { h.clock.Add(int64(d)) }
+func (h *house) now() time.Time {
+	at := time.Now()
+	if stopped := h.clock.stopped.Load(); stopped != nil {
+		at = *stopped
+	}
+	return at.Add(time.Duration(h.clock.ahead.Load()))
+}
+
+func (h *house) later(d time.Duration) { h.clock.ahead.Add(int64(d)) }
+
+// stop stops the clock at that time: from now on only later moves it.
+func (h *house) stop(at time.Time) {
+	h.clock.ahead.Store(0)
+	h.clock.stopped.Store(&at)
+}
+
+// beside is another node on the same store, whose clock is the same.
+func (h *house) beside() *house {
+	h.t.Helper()
+	n := &house{t: h.t, clock: h.clock, maxAge: site.MaxAge}
+	n.on(h.engine)
+	return n
+}
 
 func (h *house) ok(err error) {
 	h.t.Helper()
@@ -79,7 +106,7 @@ func (h *house) open(on storetest.Engine) store.Engine {
 
 func newHouse(t testing.TB, on storetest.Engine) *house {
 	t.Helper()
-	h := &house{t: t}
+	h := &house{t: t, clock: &clock{}, maxAge: time.Hour}
 	h.engine = h.open(on)
 	t.Cleanup(func() { h.engine.Close() })
 	settings := site.DefaultSettings("Acme")
@@ -96,7 +123,7 @@ func (h *house) on(engine store.Engine) {
 	h.t.Helper()
 	h.engine = engine
 	var err error
-	h.sites, err = site.New(site.Options{Store: engine, PublicURL: testIssuer, MaxAge: time.Hour, Now: h.now})
+	h.sites, err = site.New(site.Options{Store: engine, PublicURL: testIssuer, MaxAge: h.maxAge, Now: h.now})
 	h.ok(err)
 	h.store = h.sites.Store()
 	h.sealer, err = store.NewSealer([]byte(strings.Repeat("k", 32)))
