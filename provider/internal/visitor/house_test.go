@@ -139,7 +139,7 @@ func (h *house) wire(surroundings *web.Web) {
 	h.known = records.New(records.Options{Store: h.store, Keys: h.keys, Sealer: h.sealer, Audit: h.audit, Now: h.now})
 	h.x = New(Options{
 		Store: h.store, Keys: h.keys, Records: h.known, Sealer: h.sealer, Audit: h.audit, Web: surroundings, Now: h.now,
-		Keysets: keyset.New(keyset.Options{Sealer: h.sealer, Now: h.now}),
+		Keysets: keyset.New(keyset.Options{Client: web.NewOutboundClient(true), Sealer: h.sealer, Now: h.now}),
 	})
 	mux := http.NewServeMux()
 	h.x.Routes(mux)
