@@ -21,22 +21,25 @@ var perNetwork = rate{600, 50 * time.Millisecond}
 // perVisitor is how often one visitor begins a session: each is written down for good.
 var perVisitor = rate{maxSessions, 6 * time.Second}
 
-const maxPlaces = 1 << 16
+// maxPlaces is how many networks are counted apart, and reservedPlaces how many of
+// each site's are, even where others have filled the table.
+const maxPlaces, reservedPlaces = 1 << 16, 1 << 10
 
 type place struct {
 	path    string
 	network netip.Prefix
 }
 
-// rates is the generic cell rate algorithm for each network, in memory of a fixed
-// size.
+// rates is the generic cell rate algorithm for each network of each site, in memory
+// that grows with the sites alone.
 type rates struct {
 	off    bool
 	mu     sync.Mutex
 	places map[place]time.Time // when each is whole again
-	// overflow is shared by all that come while the table is full, so that pushing
-	// one's own place out wins nothing.
-	overflow time.Time
+	of     map[string]int      // how many places each site has
+	// overflow is shared by all that come to a site while the table is full, so that
+	// pushing one's own place out wins nothing.
+	overflow map[string]time.Time
 	swept    time.Time
 }
 
@@ -48,19 +51,29 @@ func (x *rates) take(path string, addr netip.Addr, now time.Time) (wait time.Dur
 	at := place{path, web.Network(addr)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	whole, there := x.places[at]
-	if !there && len(x.places) >= maxPlaces {
-		x.sweep(now)
-		if len(x.places) >= maxPlaces {
-			return perNetwork.spend(&x.overflow, now)
-		}
-	}
 	if x.places == nil {
-		x.places = map[place]time.Time{}
+		x.places, x.of, x.overflow = map[place]time.Time{}, map[string]int{}, map[string]time.Time{}
+	}
+	whole, there := x.places[at]
+	if !there && x.full(path) {
+		if x.sweep(now); x.full(path) {
+			shared := x.overflow[path]
+			wait = perNetwork.spend(&shared, now)
+			x.overflow[path] = shared
+			return wait
+		}
 	}
 	wait = perNetwork.spend(&whole, now)
 	x.places[at] = whole
+	if !there {
+		x.of[path]++
+	}
 	return wait
+}
+
+// full: there is no place any more for another network of the site's.
+func (x *rates) full(path string) bool {
+	return len(x.places) >= maxPlaces && x.of[path] >= reservedPlaces
 }
 
 // spend counts one; wait is how long it comes too early.
@@ -85,6 +98,7 @@ func (x *rates) sweep(now time.Time) {
 	for at, whole := range x.places {
 		if !whole.After(now) {
 			delete(x.places, at)
+			x.of[at.path]--
 		}
 	}
 }
