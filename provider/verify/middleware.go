@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -16,6 +17,12 @@ type Guard struct {
 	// an allowed network only, and refuses a token whose networks only the
 	// server knows, since it answers about actions.
 	Action string
+	// Subjects are whose tokens are let through: [policy.Agent], [policy.Visitor],
+	// [policy.Client]. Empty: with an Action all who may do it, as a visitor may chat.
+	// Without one agents and clients, since a good token is all that is asked then and
+	// anybody may be a visitor; or visitors alone where Demands names an assurance,
+	// which nobody else has.
+	Subjects []string
 	// Demands is what the sign-in must be like: acr, assurance of a visitor, age
 	// (RFC 9470).
 	Demands policy.Demands
@@ -74,6 +81,9 @@ func (c *Client) admit(r *http.Request, guard Guard) (*Token, *Refusal) {
 	if err != nil {
 		return nil, refusalOf(err)
 	}
+	if !slices.Contains(guard.subjects(token.SubjectType), token.SubjectType) {
+		return nil, refusalFor(policy.Refuse(policy.ReasonPermission, token.Expires), guard)
+	}
 	ip := guard.ClientIP(r)
 	decision := token.decide(guard.rule(), guard.Action, ip, guard.Demands)
 	if decision.Reason == policy.ReasonIPCheckRemote && guard.Action != "" {
@@ -85,6 +95,17 @@ func (c *Client) admit(r *http.Request, guard Guard) (*Token, *Refusal) {
 		return nil, refusalFor(decision, guard)
 	}
 	return token, nil
+}
+
+// subjects are Subjects, or who they are where none are named.
+func (g Guard) subjects(asks string) []string {
+	switch {
+	case len(g.Subjects) > 0:
+		return g.Subjects
+	case g.Action != "" || len(g.Demands.Assurance) > 0: // these say it themselves
+		return []string{asks}
+	}
+	return []string{policy.Agent, policy.Client}
 }
 
 func (g Guard) rule() func(policy.Request) policy.Decision {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -80,6 +81,54 @@ func TestMiddlewareAnswersAsRFC6750And9470Say(t *testing.T) {
 				t.Errorf("%v %s", c.answer.Header(), c.answer.Body)
 			}
 		})
+	}
+}
+
+// Whoever opens the page has a visitor's token: where a good token is all that is
+// asked, that must not do.
+func TestAGuardLetsThroughWhoseTokensItNames(t *testing.T) {
+	t.Parallel()
+	issuer := verifytest.New(t)
+	c := issuer.Client(t)
+	tokens := map[string]string{
+		policy.Agent:   issuer.Token(nil),
+		policy.Visitor: issuer.Token(verifytest.Claims{"subject_type": policy.Visitor, "assurance": "anonymous", "acr": "anonymous", "entitlements": []string{}}),
+		policy.Client:  issuer.Token(verifytest.Claims{"subject_type": policy.Client, "sub": "backend", "entitlements": []string{"chat.accept"}}),
+	}
+	entitled := issuer.Token(verifytest.Claims{"entitlements": []string{policy.ActionChat}})
+	for _, row := range []struct {
+		guard verify.Guard
+		in    []string
+	}{
+		{verify.Guard{}, []string{policy.Agent, policy.Client}},
+		{verify.Guard{Demands: policy.Demands{ACR: []string{"aal1", "anonymous"}}}, []string{policy.Agent, policy.Client}},
+		{verify.Guard{Demands: policy.Demands{Assurance: []string{"anonymous"}}}, []string{policy.Visitor}},
+		{verify.Guard{Action: policy.ActionChat}, []string{policy.Visitor}},
+		{verify.Guard{Action: "chat.accept"}, []string{policy.Agent, policy.Client}},
+		{verify.Guard{Action: "chat.accept", Subjects: []string{policy.Agent}}, []string{policy.Agent}},
+		{verify.Guard{Action: policy.ActionChat, Subjects: []string{policy.Agent}}, nil},
+		{verify.Guard{Subjects: []string{policy.Visitor}}, []string{policy.Visitor}},
+		{verify.Guard{Subjects: []string{policy.Agent, policy.Visitor}}, []string{policy.Agent, policy.Visitor}},
+		{verify.Guard{Subjects: []string{"nobody"}}, nil},
+	} {
+		for who, raw := range tokens {
+			want := http.StatusForbidden
+			if slices.Contains(row.in, who) {
+				want = http.StatusOK
+			}
+			got := call(c, row.guard, "Bearer "+raw)
+			if got.Code != want || (want == http.StatusForbidden) != strings.Contains(got.Body.String(), policy.ReasonPermission) {
+				t.Errorf("%+v answers a %s with %d %s", row.guard, who, got.Code, got.Body)
+			}
+		}
+	}
+	visitorsAlone := verify.Guard{Action: policy.ActionChat, Subjects: []string{policy.Visitor}}
+	if w := call(c, visitorsAlone, "Bearer "+entitled); w.Code != http.StatusForbidden {
+		t.Errorf("an agent who may chat is taken for a visitor: %d", w.Code)
+	}
+	strict := verify.Guard{Subjects: []string{policy.Agent}, Demands: policy.Demands{ACR: []string{"aal2"}}}
+	if w := call(c, strict, "Bearer "+tokens[policy.Visitor]); w.Code != http.StatusForbidden {
+		t.Errorf("a visitor is sent to sign in, which would not help: %d %s", w.Code, w.Body)
 	}
 }
 
