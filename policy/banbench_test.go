@@ -55,13 +55,40 @@ func someFacts(r *rand.Rand) policy.BanFacts {
 	return policy.BanFacts{VisitorIDs: ids, ExternalIDs: []string{fmt.Sprint(r.IntN(100_000))}, Emails: []string{fmt.Sprintf("u%d@a.b.mail.shop.example", r.IntN(100_000))}, IP: ip}
 }
 
-func BenchmarkJudgeOfAHundredThousandBans(b *testing.B) {
-	list := bans(b, manyBans(100_000)...)
+func thousandFacts() []policy.BanFacts {
 	r := rand.New(rand.NewPCG(5, 6))
 	facts := make([]policy.BanFacts, 1000)
 	for i := range facts {
 		facts[i] = someFacts(r)
 	}
+	return facts
+}
+
+// SECURITY's group Visitor identity and bans, row 3. The best of several runs is the
+// one that others on this machine disturbed least.
+func TestALookUpAmongAHundredThousandBansTakesLessThanAMillisecond(t *testing.T) {
+	t.Parallel()
+	list, facts := bans(t, manyBans(100_000)...), thousandFacts()
+	best := time.Hour
+	for range 3 {
+		took := make([]time.Duration, len(facts))
+		for i := range facts {
+			start := time.Now()
+			list.Judge(facts[i], banNow)
+			took[i] = time.Since(start)
+		}
+		slices.Sort(took)
+		best = min(best, took[len(took)*99/100])
+	}
+	t.Logf("p99 %v", best)
+	if best >= time.Millisecond {
+		t.Errorf("the 99th of a hundred look-ups takes %v", best)
+	}
+}
+
+func BenchmarkJudgeOfAHundredThousandBans(b *testing.B) {
+	list := bans(b, manyBans(100_000)...)
+	facts := thousandFacts()
 	took := make([]time.Duration, 0, 1<<20)
 	for i := 0; b.Loop(); i++ {
 		start := time.Now()
