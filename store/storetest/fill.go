@@ -22,6 +22,7 @@ type Filling struct {
 	Agents   int    // with a password, a name and a role
 	Sessions int    // spread over the agents, each with the token family it bought
 	ClientID string // of the families
+	Visitors int    // who are known, each by one connection and in one browser
 	// Began is when the first session began; the others follow up to Until. Each is
 	// live for eight hours and its family for twelve.
 	Began, Until time.Time
@@ -30,18 +31,18 @@ type Filling struct {
 }
 
 const (
-	fillBatch    = 20000 // agents or sessions in one commit
+	fillBatch    = 20000 // agents, sessions or visitors in one commit
 	fillPassword = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$Y2hhdGVsYWluZS1jaGF0ZWxhaW5lLWNoYXRlbGFpbmU"
 )
 
-// Fill writes agents and their live sessions into a site through the tables, a
+// Fill writes agents, their live sessions and visitors into a site through the tables, a
 // large batch a commit, so that a test can ask what a full house costs. It is
 // shaped as real use leaves it: keys that begin with the time, lookups that do not.
 func Fill(ctx context.Context, s store.Engine, f Filling) error {
 	for _, step := range []struct {
 		count int
 		put   func(tx store.Tx, i int) error
-	}{{f.Agents, f.agent}, {f.Sessions, f.session}} {
+	}{{f.Agents, f.agent}, {f.Sessions, f.session}, {f.Visitors, f.visitor}} {
 		for from := 0; from < step.count; from += fillBatch {
 			tx := &collecting{site: f.Site}
 			for i := from; i < min(from+fillBatch, step.count); i++ {
@@ -91,6 +92,22 @@ func (f Filling) session(tx store.Tx, i int) error {
 		},
 		Generation: 3, Current: timed(0, 0, 32), Previous: timed(0, 0, 32), Rotated: began, IdleSeconds: 12 * 3600,
 		Created: began, Expires: began.Add(12 * time.Hour), End: began.Add(30 * 24 * time.Hour), IP: "198.51.100.7",
+	})
+}
+
+// visitor writes one whom a connection knows by an external id and an address, of a
+// domain that many have. What stands for MACs is random, as they are, and nothing can
+// be opened.
+func (f Filling) visitor(tx store.Tx, i int) error {
+	came := f.Began.Add(f.Until.Sub(f.Began) / time.Duration(f.Visitors) * time.Duration(i)).UTC()
+	mac := func() string { return base64.RawURLEncoding.EncodeToString(timed(0, 0, 16)) }
+	domains := []string{"AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBB", "CCCCCCCCCCCCCCCCCCCCCC"}
+	return store.Visitors.Create(tx, &store.Visitor{
+		ID: fmt.Sprintf("%012x-7000-8000-%012x", came.UnixMilli(), i), Subjects: []string{mac()}, Marks: []string{mac(), mac(), domains[i%len(domains)]}, Sealed: timed(0, 0, 450),
+		Sessions: []store.VisitorSession{{
+			SID: mac(), Connection: "shop", Since: f.Began.UnixMicro(), Assurance: "signed", Identity: mac(), AuthTime: came, Shown: came, Generation: 3, Rotated: came,
+		}},
+		Created: came, Seen: came, Whole: came,
 	})
 }
 
