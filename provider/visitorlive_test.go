@@ -146,6 +146,8 @@ func TestALoginFromBeforeItsConnectionWasOffIsNone(t *testing.T) {
 		return b.post(h.issuer+"/federation/corp/acs", h.answer(readRequest(t, p.away), rajThere)), verifier
 	}
 	at, verifier := login()
+	before := h.proven(at, verifier, "")
+	at, verifier = login()
 	h.turn("corp", true)
 	h.noProofs()
 	if got := h.proven(at, verifier, ""); got.Error != "invalid_grant" {
@@ -154,6 +156,9 @@ func TestALoginFromBeforeItsConnectionWasOffIsNone(t *testing.T) {
 	h.turn("corp", false)
 	if got := h.proven(at, verifier, ""); got.Error != "invalid_grant" {
 		t.Errorf("on again: %+v", got)
+	}
+	if got := h.visit(map[string]string{"renew": before.Renew}); got.Error != "invalid_grant" {
+		t.Errorf("a session of before: %+v", got)
 	}
 	at, verifier = login()
 	if got := h.proven(at, verifier, ""); got.Assurance != "federated" {
