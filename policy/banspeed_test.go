@@ -8,25 +8,24 @@ import (
 	"time"
 )
 
-// SECURITY's group Visitor identity and bans, row 3. The best of several runs is the
-// one that others on this machine disturbed least. Under the race detector it takes
-// thirty times as long, which says nothing.
+// SECURITY's group Visitor identity and bans, row 3. Of each look-up the
+// best of three is the one that others on this machine disturbed least. Under the race
+// detector it takes thirty times as long, which says nothing.
 func TestALookUpAmongAHundredThousandBansTakesLessThanAMillisecond(t *testing.T) {
 	t.Parallel()
 	list, facts := bans(t, manyBans(100_000)...), thousandFacts()
-	best := time.Hour
+	best := slices.Repeat([]time.Duration{time.Hour}, len(facts)) // of each
 	for range 3 {
-		took := make([]time.Duration, len(facts))
 		for i := range facts {
 			start := time.Now()
 			list.Judge(facts[i], banNow)
-			took[i] = time.Since(start)
+			best[i] = min(best[i], time.Since(start))
 		}
-		slices.Sort(took)
-		best = min(best, took[len(took)*99/100])
 	}
-	t.Logf("p99 %v", best)
-	if best >= time.Millisecond {
-		t.Errorf("the 99th of a hundred look-ups takes %v", best)
+	slices.Sort(best)
+	p99 := best[len(best)*99/100]
+	t.Logf("p99 %v", p99)
+	if p99 >= time.Millisecond {
+		t.Errorf("the 99th of a hundred look-ups takes %v", p99)
 	}
 }
