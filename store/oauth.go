@@ -68,8 +68,10 @@ type Authorization struct {
 	Scopes    []string  `json:"scopes"`              // granted
 	Resources []string  `json:"resources,omitempty"` // RFC 8707, each of the site's
 	AuthTime  time.Time `json:"auth_time"`
-	AMR       []string  `json:"amr,omitempty"`
-	ACR       string    `json:"acr,omitempty"`
+	// AskedUnknown is the session's: no token says AuthTime.
+	AskedUnknown bool     `json:"asked_unknown,omitempty"`
+	AMR          []string `json:"amr,omitempty"`
+	ACR          string   `json:"acr,omitempty"`
 	// Remembered is the session's: a remembered device stood in for a factor.
 	Remembered bool `json:"remembered,omitempty"`
 	// Lifted is the session's: break-glass had lifted the factor that was due.

@@ -23,8 +23,11 @@ type Session struct {
 	SID      string    `json:"sid"`
 	AgentID  string    `json:"agent"`
 	AuthTime time.Time `json:"auth_time"`
-	AMR      []string  `json:"amr,omitempty"` // RFC 8176
-	ACR      string    `json:"acr,omitempty"`
+	// AskedUnknown says that AuthTime is when the Login's provider gave its word, and
+	// nobody knows when it asked the agent last: it proves nobody of just now.
+	AskedUnknown bool     `json:"asked_unknown,omitempty"`
+	AMR          []string `json:"amr,omitempty"` // RFC 8176
+	ACR          string   `json:"acr,omitempty"`
 	// Remembered says that a remembered device stood in for the second factor: it
 	// meets the site's demand for one and is no proof of one (amr and acr).
 	Remembered bool `json:"remembered,omitempty"`
@@ -86,12 +89,16 @@ type SignIn struct {
 	AgentHint string `json:"agent_hint,omitempty"`
 	// Fresh says that no remembered device takes the place of a factor.
 	Fresh bool `json:"fresh,omitempty"`
+	// AskAnew says that a provider which knows the browser is to ask all the same.
+	AskAnew bool `json:"ask_anew,omitempty"`
 	// Remembered is Session's: a remembered device has stood in.
 	Remembered bool `json:"remembered,omitempty"`
 	// Asked is when the Login's provider asked the agent last, where it says so;
 	// AuthTime is when it told us.
 	Login
 	Asked time.Time `json:"asked,omitzero"`
+	// AskedUnknown is Session's: the provider does not say, and nothing else is known.
+	AskedUnknown bool `json:"asked_unknown,omitempty"`
 	// Skipped are the steps that were put off for this once.
 	Skipped []string `json:"skipped,omitempty"`
 }

@@ -42,10 +42,10 @@ type CustomField struct {
 type VisitorProof struct {
 	Hash       string    `json:"hash"` // hex SHA-256 of the code that the widget was handed
 	Connection string    `json:"connection"`
-	Challenge  string    `json:"challenge"` // base64url SHA-256 of the verifier (RFC 7636, section 4.2)
-	Origin     string    `json:"origin"`    // of the widget
-	AuthTime   time.Time `json:"auth_time"`
-	Sealed     []byte    `json:"sealed"` // VisitorProven as JSON
+	Challenge  string    `json:"challenge"`          // base64url SHA-256 of the verifier (RFC 7636, section 4.2)
+	Origin     string    `json:"origin"`             // of the widget
+	AuthTime   time.Time `json:"auth_time,omitzero"` // zero: nobody knows
+	Sealed     []byte    `json:"sealed"`             // VisitorProven as JSON
 	Expires    time.Time `json:"expires"`
 }
 

@@ -78,7 +78,7 @@ func formToken(key []byte, rec store.Session) string {
 // enough to change the account: a remembered browser is none.
 func (v *visit) proven() bool {
 	age := v.now.Sub(v.Session.AuthTime)
-	return age >= -skew && age < proofLife && (!v.needsFactor() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors))
+	return !v.Session.AskedUnknown && age >= -skew && age < proofLife && (!v.needsFactor() || policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors))
 }
 
 // needsFactor reports whether a change takes a second factor: whoever holds one
@@ -204,6 +204,7 @@ func (x *Account) renew(ctx context.Context, tx store.Tx, v *visit, replaces str
 		AgentID: v.Agent.ID, AMR: v.Session.AMR, ACR: v.Session.ACR, Remembered: v.Session.Remembered, Lifted: v.Session.Lifted,
 		AuthTime: v.Session.AuthTime, Login: v.Session.Login, Replaces: replaces,
 	}
+	start.AskedUnknown = v.Session.AskedUnknown
 	if len(amr) > 0 {
 		start.AMR = union(start.AMR, amr)
 		if !policy.ACRMeets(start.ACR, policy.ACRTwoFactors) {

@@ -43,7 +43,7 @@ func (at *attempt) fits(id *identity) error {
 	if (f.Mode == modeVisitor) != (at.conn.For == store.ForVisitors) {
 		return refuse(codeNotForVisitors, "the connection is for %s", at.conn.For)
 	}
-	if f.Fresh && f.Mode == modeAgent && id.Asked.IsZero() && at.conn.OIDC != nil && !at.conn.OIDC.AssumeFresh {
+	if f.Fresh && f.Mode == modeAgent && at.askedUnknown(id) {
 		at.check("auth_time", false, "when the provider asked (OpenID Connect Core 1.0, section 2)", "none")
 		return refuse(codeProviderNo, "the provider was to ask anew and does not say when it did: have it send auth_time, or set assume_fresh")
 	}
@@ -52,6 +52,12 @@ func (at *attempt) fits(id *identity) error {
 		return refuse(codeProviderNo, "the provider was to ask anew and has not")
 	}
 	return nil
+}
+
+// askedUnknown reports whether nobody knows when the provider asked them last: that it
+// knew the browser may be all that it says.
+func (at *attempt) askedUnknown(id *identity) bool {
+	return id.Asked.IsZero() && at.conn.OIDC != nil && !at.conn.OIDC.AssumeFresh
 }
 
 func (at *attempt) skew() time.Duration {
@@ -135,7 +141,7 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 		half = x.halfDone(at, id, before, agent)
 		return store.SignIns.Put(tx, &store.SignIn{
 			ID: half.ID, Started: half.Started, Expires: half.Expires, AgentID: half.AgentID, AMR: half.AMR, AuthTime: half.AuthTime,
-			Login: half.Login, Asked: half.Asked,
+			Login: half.Login, Asked: half.Asked, AskedUnknown: half.AskedUnknown,
 		})
 	})
 	var no *web.Refusal
@@ -149,7 +155,7 @@ func (x *Federation) finishAgent(w http.ResponseWriter, r *http.Request, at *att
 	x.clearFlow(w, r, f)
 	x.Sessions.EndSignIn(w, r, f.SignIn)
 	half.AgentID, half.AMR, half.AuthTime, half.Asked = "", nil, time.Time{}, time.Time{} // what is proven is not in the browser
-	half.Login = store.Login{}
+	half.Login, half.AskedUnknown = store.Login{}, false
 	if err := x.Sessions.UpdateSignIn(w, r, at.site, half); err != nil {
 		return err
 	}
@@ -168,6 +174,7 @@ func (x *Federation) halfDone(at *attempt, id *identity, before store.SignIn, ag
 	if f := at.flow; f.Fresh && !half.Asked.IsZero() && half.Asked.Before(f.Started) { // by its clock, or in whole seconds: fits has let it pass
 		half.Asked = f.Started
 	}
+	half.AskedUnknown = at.askedUnknown(id)
 	if at.conn.TrustSecondFactor && id.SecondFactor {
 		half.AMR = append(half.AMR, "mfa")
 	}

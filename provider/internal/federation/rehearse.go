@@ -67,7 +67,7 @@ func (x *Federation) administrator(tx store.Tx, r *http.Request, at *attempt) (s
 		return v, refuse(codeFactorNeeded, "the administrator has no second factor")
 	}
 	since := x.Now().Sub(v.Session.AuthTime)
-	if since < -skew || since >= proofLife || !policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors) {
+	if v.Session.AskedUnknown || since < -skew || since >= proofLife || !policy.ACRMeets(v.Session.ACR, policy.ACRTwoFactors) {
 		return v, &mustSignIn{store.SignIn{AgentHint: v.Agent.ID, Fresh: true, ACR: policy.ACRTwoFactors}}
 	}
 	return v, nil

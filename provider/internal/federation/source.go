@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -28,14 +27,4 @@ func (x *Federation) source(kind string) source {
 		return jwtSource{x}
 	}
 	return oidcSource{x}
-}
-
-// hasWord reports whether a space-separated list has the word.
-func hasWord(list, word string) bool {
-	for w := range strings.FieldsSeq(list) {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

@@ -2,7 +2,6 @@ package federation
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -58,23 +57,10 @@ func (x *Federation) start(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if hint.fresh, err = wantsFresh(rec); err != nil {
-		return err
-	}
+	hint.fresh = rec.AskAnew || rec.Fresh || rec.AgentHint != ""
 	at.flow = x.newFlow(at, modeAgent)
 	at.flow.SignIn = signIn
 	return x.end(w, r, at, x.send(w, r, at, hint))
-}
-
-// wantsFresh reports whether whoever began the sign-in wants somebody asked anew:
-// a page of ours, or a client by prompt=login or max_age (OpenID Connect Core,
-// section 3.1.2.1).
-func wantsFresh(rec store.SignIn) (bool, error) {
-	query, err := url.ParseQuery(rec.Query)
-	if err != nil {
-		return false, web.ErrBadRequest
-	}
-	return rec.Fresh || rec.AgentHint != "" || query.Has("max_age") || hasWord(query.Get("prompt"), "login"), nil
 }
 
 func (x *Federation) newFlow(at *attempt, mode string) *flow {

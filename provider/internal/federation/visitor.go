@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/audit"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
@@ -132,7 +133,10 @@ func (x *Federation) finishVisitor(w http.ResponseWriter, r *http.Request, at *a
 		Hash: handleHash(code), Connection: at.conn.ID, Challenge: f.Visitor.Challenge, Origin: f.Visitor.Origin,
 		AuthTime: now, Expires: now.Add(store.VisitorProofLife),
 	}
-	if !id.Asked.IsZero() && id.Asked.Before(now) {
+	switch {
+	case at.askedUnknown(id):
+		proof.AuthTime = time.Time{}
+	case !id.Asked.IsZero() && id.Asked.Before(now):
 		proof.AuthTime = id.Asked.UTC()
 	}
 	if proof.Sealed, err = x.Sealer.Seal(at.site.Path, store.VisitorProofs.Kind, proof.Hash, plain); err != nil {

@@ -193,7 +193,7 @@ func (o *OAuth) signIn(w http.ResponseWriter, r *http.Request, a *authorizeReque
 		}
 		return web.SeeOther(w, r, a.site.Base()+"/sign-in/"+url.PathEscape(id))
 	}
-	flow.ACR, flow.AgentHint, flow.Fresh = wanted.ACR, wanted.AgentHint, wanted.Fresh
+	flow.ACR, flow.AgentHint, flow.Fresh, flow.AskAnew = wanted.ACR, wanted.AgentHint, wanted.Fresh, wanted.AskAnew
 	if err := o.Sessions.UpdateSignIn(w, r, a.site, *flow); err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ func (o *OAuth) decide(tx store.Tx, r *http.Request, a *authorizeRequest, flow *
 // wanted is what a sign-in for this request has to be. A remembered device shows
 // no factor, so it does not do where a strength is asked for.
 func (a *authorizeRequest) wanted() store.SignIn {
-	return store.SignIn{ACR: a.acr, Fresh: a.acr != "", AgentHint: cmp.Or(a.sub, a.hinted)}
+	return store.SignIn{ACR: a.acr, Fresh: a.acr != "", AskAnew: a.maxAge >= 0 || a.prompts("login"), AgentHint: cmp.Or(a.sub, a.hinted)}
 }
 
 // unlessSilent is the refusal where a page is needed and none may be shown.
@@ -273,17 +273,19 @@ func (a *authorizeRequest) unlessSilent(why string) error {
 
 // fits reports whether the session is what the request asks for: this agent, new
 // enough, strong enough. A sign-in made for this very flow is new enough, and as
-// strong as the agent can.
+// strong as the agent can, unless nobody knows when it was and that is asked.
 func (o *OAuth) fits(tx store.Tx, a *authorizeRequest, flow *store.SignIn, at *standing) (bool, error) {
 	rec := at.session
-	fresh := flow != nil && !rec.AuthTime.Before(flow.Started)
-	old := a.maxAge >= 0 && o.Now().Sub(rec.AuthTime) >= a.maxAge || a.prompts("login", "select_account")
+	unknown := rec.AskedUnknown && (a.maxAge >= 0 || a.saysWhen || a.prompts("login"))
+	fresh := flow != nil && !rec.AuthTime.Before(flow.Started) && !unknown
+	old := unknown || a.maxAge >= 0 && o.Now().Sub(rec.AuthTime) >= a.maxAge || a.prompts("login", "select_account")
 	other := a.hinted != "" && a.hinted != rec.AgentID || a.sub != "" && a.sub != rec.AgentID
 	weak := a.acr != "" && !policy.ACRMeets(rec.ACR, a.acr)
 	switch {
 	case other && fresh:
 		return false, web.Public(ErrLoginRequired, "somebody else signed in than the request is about")
 	case other || old && !fresh:
+		at.wanted.AskAnew = at.wanted.AskAnew || unknown
 		return false, a.unlessSilent("")
 	case !weak:
 		return true, nil
@@ -335,7 +337,7 @@ func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest,
 	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, codeKey: a.codeKey, code: &authCode{
 		Authorization: store.Authorization{
 			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
-			AuthTime: at.session.AuthTime, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted, Nonce: a.nonce, Claims: a.claims,
+			AuthTime: at.session.AuthTime, AskedUnknown: at.session.AskedUnknown, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted, Nonce: a.nonce, Claims: a.claims,
 		},
 		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until,
 	}}

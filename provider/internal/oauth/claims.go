@@ -91,7 +91,7 @@ func agentClaims(s *site.Site, client *store.Client, agent *store.Agent, a *stor
 	c := AccessClaims{
 		Issuer: s.Issuer, Subject: agent.ID, Audience: Audience{audience}, ClientID: client.ID, Scope: strings.Join(a.Scopes, " "),
 		IssuedAt: now.Unix(), IssuedMS: now.UnixMilli(), Expires: now.Add(accessLife(s)).Unix(),
-		SID: a.SID, AuthTime: a.AuthTime.Unix(), ACR: a.ACR, AMR: a.AMR, Site: s.Path, SubjectType: policy.Agent,
+		SID: a.SID, AuthTime: authTime(a), ACR: a.ACR, AMR: a.AMR, Site: s.Path, SubjectType: policy.Agent,
 		Entitlements: entitlements(s.Permissions(agent.Roles), client, a.Scopes),
 	}
 	if hasScope(a.Scopes, scopeRoles, scopeChat) {
@@ -102,6 +102,14 @@ func agentClaims(s *site.Site, client *store.Client, agent *store.Agent, a *stor
 	}
 	c.AllowedNetworks, c.AllowedNetworksCheck = networks(s, client, audience, agent.Roles)
 	return c
+}
+
+// authTime is the claim auth_time; 0: nobody knows.
+func authTime(a *store.Authorization) int64 {
+	if a.AskedUnknown {
+		return 0
+	}
+	return a.AuthTime.Unix()
 }
 
 // clientClaims are those of a client that acts for itself (RFC 6749, section 4.4).

@@ -55,14 +55,15 @@ func (idTokenHandler) CanHandleTokenEndpointRequest(_ context.Context, r fosite.
 
 // idClaims are those that every ID token has (OpenID Connect Core, section 2).
 // There is one audience, so there is no azp. A refreshed one says when and how
-// the agent signed in then, and has no nonce (section 12.2).
+// the agent signed in then, and has no nonce (section 12.2). auth_time is left out
+// where nobody knows it: whoever asked for it was sent to sign in instead.
 type idClaims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
 	Audience string   `json:"aud"`
 	Expires  int64    `json:"exp"`
 	IssuedAt int64    `json:"iat"`
-	AuthTime int64    `json:"auth_time"`
+	AuthTime int64    `json:"auth_time,omitempty"`
 	Nonce    string   `json:"nonce,omitempty"`
 	ACR      string   `json:"acr,omitempty"`
 	AMR      []string `json:"amr,omitempty"`
@@ -76,7 +77,7 @@ func (x *exchange) idPayload(atHash string) ([]byte, error) {
 	a := &x.grant.Authorization
 	payload, err := json.Marshal(idClaims{
 		Issuer: x.site.Issuer, Subject: a.AgentID, Audience: a.ClientID, IssuedAt: x.now.Unix(), Expires: x.now.Add(seconds(x.site.Lifetimes.IDToken)).Unix(),
-		AuthTime: a.AuthTime.Unix(), Nonce: x.nonce, ACR: a.ACR, AMR: a.AMR, SID: a.SID, AtHash: atHash,
+		AuthTime: authTime(a), Nonce: x.nonce, ACR: a.ACR, AMR: a.AMR, SID: a.SID, AtHash: atHash,
 	})
 	person := x.idPerson()
 	if err != nil || len(person) == 0 {

@@ -35,6 +35,7 @@ type authorizeRequest struct {
 	nonce     string
 	prompt    []string
 	maxAge    time.Duration // negative: not asked
+	saysWhen  bool          // the ID token has to say auth_time, whenever it was
 	hint      string        // id_token_hint
 	hinted    string        // the agent that it names
 	acr       string        // the least acr that is wanted; empty: none
@@ -94,7 +95,7 @@ func (o *OAuth) newRequest(r *http.Request, s *site.Site, v url.Values) (*author
 		return nil, err
 	}
 	return &authorizeRequest{
-		site: s, client: c, redirect: redirect, codeKey: key, mode: modeQuery, maxAge: -1,
+		site: s, client: c, redirect: redirect, codeKey: key, mode: modeQuery, maxAge: -1, saysWhen: c.RequireAuthTime,
 		state: v.Get("state"), hasState: v.Has("state"), query: v.Encode(),
 	}, nil
 }
@@ -220,6 +221,9 @@ func (a *authorizeRequest) parseClaims(v url.Values) error {
 		if sub := members["sub"]; sub != nil && len(sub.Value) > 0 && json.Unmarshal(sub.Value, &a.sub) != nil {
 			return invalid
 		}
+	}
+	if when := asked.IDToken["auth_time"]; when != nil && when.Essential {
+		a.saysWhen = true
 	}
 	acr := asked.IDToken["acr"]
 	if acr == nil {

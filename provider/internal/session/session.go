@@ -80,6 +80,8 @@ type Start struct {
 	// Lifted says that break-glass had lifted the factor that was due.
 	Lifted   bool
 	AuthTime time.Time
+	// AskedUnknown says that nobody knows when the agent was asked last.
+	AskedUnknown bool
 	store.Login
 
 	IP        netip.Addr
@@ -183,8 +185,8 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	value = timedText(now, 32)
 	rec = store.Session{
 		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered, Lifted: n.Lifted,
-		Login: n.Login,
-		IP:    address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
+		AskedUnknown: n.AskedUnknown, Login: n.Login,
+		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {
 		rec.AuthTime = now

@@ -134,7 +134,7 @@ func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (er
 	}
 	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
 		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.asked(), Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,
-		Login: h.Login,
+		AskedUnknown: h.AskedUnknown, Login: h.Login,
 	})
 	if err != nil {
 		return err

@@ -87,9 +87,11 @@ func (x *SignIn) submitEnrol(w http.ResponseWriter, r *http.Request) error {
 // enrolled notes that the agent has shown the factor that was just added, ends
 // what was begun elsewhere without it, and makes recovery codes if it is the first.
 func (x *SignIn) enrolled(tx store.Tx, r *http.Request, h *half, added factor.Added, kind string) (codes []string, err error) {
+	unknown := h.AskedUnknown
 	if err := x.proven(tx, r, h, factor.Proof{OK: true, AMR: added.AMR}, nil); err != nil {
 		return nil, err
 	}
+	h.AskedUnknown = unknown // whoever is at the browser can set one up
 	ref := audit.Ref{Type: policy.Agent, ID: h.agent.ID}
 	if _, err := x.Sessions.EndOthers(r.Context(), tx, h.site, h.agent.ID, session.Presented(r), "factors_changed", ref); err != nil {
 		return nil, err

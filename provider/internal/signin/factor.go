@@ -100,7 +100,7 @@ func (x *SignIn) factorTaken(w http.ResponseWriter, r *http.Request, f flow, at 
 }
 
 // proven adds what a factor has proven to the sign-in, or leaves the trace of
-// what it has not.
+// what it has not. Whoever shows one is a person of now.
 func (x *SignIn) proven(tx store.Tx, r *http.Request, h *half, proof factor.Proof, out *outcome) error {
 	if proof.OK {
 		for _, method := range proof.AMR {
@@ -108,7 +108,7 @@ func (x *SignIn) proven(tx store.Tx, r *http.Request, h *half, proof factor.Proo
 				h.AMR = append(slices.Clone(h.AMR), method)
 			}
 		}
-		h.AuthTime, h.Remembered = h.now, false
+		h.AuthTime, h.AskedUnknown, h.Remembered = h.now, false, false
 		if proof.Type == factor.Recovery {
 			return x.notice(tx, r, h.site, h.agent, "recovery_code_used")
 		}

@@ -68,7 +68,7 @@ func (x *SignIn) open(tx store.Tx, r *http.Request, s *site.Site, f flow) (half,
 	}
 	h := half{flow: f, site: s, now: x.Now(), stored: true}
 	h.AgentID, h.AMR, h.AuthTime, h.Remembered, h.Skipped = proven.AgentID, proven.AMR, proven.AuthTime, proven.Remembered, proven.Skipped
-	h.Login, h.Asked, h.Expires = proven.Login, proven.Asked, proven.Expires
+	h.Login, h.Asked, h.AskedUnknown, h.Expires = proven.Login, proven.Asked, proven.AskedUnknown, proven.Expires
 	if h.agent, err = agentOrNone(tx, h.AgentID); err != nil {
 		return half{}, err
 	}
@@ -134,7 +134,7 @@ func (x *SignIn) park(tx store.Tx, h *half, out *outcome) error {
 	return store.SignIns.Put(tx, &store.SignIn{
 		ID: out.moved.ID, Started: h.Started, Expires: h.Expires,
 		AgentID: h.AgentID, AMR: h.AMR, AuthTime: h.AuthTime, Remembered: h.Remembered, Skipped: h.Skipped,
-		Login: h.Login, Asked: h.Asked,
+		Login: h.Login, Asked: h.Asked, AskedUnknown: h.AskedUnknown,
 	})
 }
 
@@ -217,6 +217,7 @@ func (x *SignIn) cookies(w http.ResponseWriter, r *http.Request, f flow, out out
 // proven stays out of it.
 func (x *SignIn) move(w http.ResponseWriter, r *http.Request, s *site.Site, old string, rec store.SignIn) error {
 	rec.AgentID, rec.AMR, rec.AuthTime, rec.Remembered, rec.Skipped = "", nil, time.Time{}, false, nil
+	rec.Login, rec.Asked, rec.AskedUnknown = store.Login{}, time.Time{}, false
 	x.Sessions.EndSignIn(w, r, old)
 	return x.Sessions.UpdateSignIn(w, r, s, rec)
 }

@@ -232,7 +232,7 @@ func codeInvalid() error {
 // proven is the evidence of a proof that federation left for the widget.
 func proven(q *starting, conn *store.Connection, p *store.VisitorProof, said *store.VisitorProven) *evidence {
 	at := p.AuthTime
-	if at.IsZero() || at.After(q.now) {
+	if at.After(q.now) {
 		at = q.now
 	}
 	return &evidence{
