@@ -164,6 +164,65 @@ func testANetworkThatIsRefusedChangesNothing(t *testing.T, on storetest.Engine) 
 	}
 }
 
+func TestWhatALiftedSingleSignOnLetInEndsWithIt(t *testing.T) {
+	storetest.OnBothEngines(t, testWhatALiftedSingleSignOnLetInEndsWithIt)
+}
+
+func testWhatALiftedSingleSignOnLetInEndsWithIt(t *testing.T, on storetest.Engine) {
+	h := newFederated(t, on)
+	before, early := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
+	h.connect(h.portal(), corp(h.idp, func(c *store.Connection) { c.Enforce, c.Rehearsed = true, time.Now().Add(time.Minute) }))
+	h.control("break-glass/lift", map[string]any{"site": "", "control": "single_sign_on", "minutes": 1}, "")
+	got, b := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
+	other, _ := h.signIn("desk", deskSecret, "ana@acme.example", "openid offline_access chat")
+	portal := newBrowser(t, deskCallback)
+	if p := portal.post(h.toPortal(portal, oauth2.GenerateVerifier(), "return_to"), url.Values{"jwt": {h.portalToken(nil)}}); !h.in(p) {
+		t.Fatalf("by another connection: %d at %s", p.status, p.url)
+	}
+	proper := newBrowser(t, "")
+	if p := h.back(proper, h.answer(h.away(proper, oauth2.GenerateVerifier()), rajThere)); !h.in(p) {
+		t.Fatalf("by the connection: %d at %s", p.status, p.url)
+	}
+	code := func(b *browser) bool {
+		b.stop = deskCallback
+		return h.in(b.get(h.authorizeURL(oauth2.GenerateVerifier())))
+	}
+	refresh := func(got *tokens) int {
+		next, status := h.token("desk", deskSecret, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Refresh}})
+		if status == http.StatusOK {
+			*got = next
+		}
+		return status
+	}
+	if !code(b) || !code(portal) || refresh(&got) != http.StatusOK {
+		t.Fatal("while it is lifted nothing goes on")
+	}
+
+	h.control("break-glass/end", map[string]any{"site": ""}, "")
+	time.Sleep(600 * time.Millisecond)
+	for name, b := range map[string]*browser{"a password's": b, "another connection's": portal} {
+		if code(b) {
+			t.Errorf("%s session gets codes", name)
+		}
+		b.stop = ""
+		if p := b.get(h.issuer + "/account"); !strings.HasPrefix(p.url.Path, "/sign-in/") {
+			t.Errorf("%s session stands at %s", name, p.url)
+		}
+	}
+	if refresh(&got) != http.StatusBadRequest || refresh(&other) != http.StatusBadRequest {
+		t.Error("the refresh tokens go on")
+	}
+	// What it did not let in goes on: who came through the connection, and what was there before it was enforced.
+	if !code(proper) || !code(early) || refresh(&before) != http.StatusOK {
+		t.Error("and so does nothing else")
+	}
+	// Lifted again, or enforced no more, they are as good as their password.
+	h.connect(corp(h.idp))
+	if !code(b) || refresh(&got) != http.StatusOK {
+		t.Error("not enforced any more, and they have ended")
+	}
+}
+
 func TestAnAddressThatIsThePersonIsProvenEachTime(t *testing.T) {
 	t.Parallel()
 	h := start(t, storetest.Bolt, "")

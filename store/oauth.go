@@ -75,9 +75,11 @@ type Authorization struct {
 	// Remembered is the session's: a remembered device stood in for a factor.
 	Remembered bool `json:"remembered,omitempty"`
 	// Lifted is the session's: break-glass had lifted the factor that was due.
-	Lifted bool            `json:"lifted,omitempty"`
-	Nonce  string          `json:"nonce,omitempty"`
-	Claims json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
+	Lifted bool `json:"lifted,omitempty"`
+	// SingleSignOnLifted is the session's: break-glass had lifted the single sign-on that was due.
+	SingleSignOnLifted bool            `json:"sso_lifted,omitempty"`
+	Nonce              string          `json:"nonce,omitempty"`
+	Claims             json.RawMessage `json:"claims,omitempty"` // the OIDC claims parameter
 }
 
 // Grant is a token family: what a redeemed code became. With a refresh token,

@@ -34,6 +34,9 @@ type Session struct {
 	// Lifted says that break-glass had lifted the second factor that was due: the
 	// session is good for as long.
 	Lifted bool `json:"lifted,omitempty"`
+	// SingleSignOnLifted says that break-glass had lifted the single sign-on that was
+	// due: the session is good for as long.
+	SingleSignOnLifted bool `json:"sso_lifted,omitempty"`
 	Login
 
 	IP        string    `json:"ip,omitempty"` // latest browser address

@@ -204,7 +204,7 @@ func (x *Account) renew(ctx context.Context, tx store.Tx, v *visit, replaces str
 		AgentID: v.Agent.ID, AMR: v.Session.AMR, ACR: v.Session.ACR, Remembered: v.Session.Remembered, Lifted: v.Session.Lifted,
 		AuthTime: v.Session.AuthTime, Login: v.Session.Login, Replaces: replaces,
 	}
-	start.AskedUnknown = v.Session.AskedUnknown
+	start.AskedUnknown, start.SingleSignOnLifted = v.Session.AskedUnknown, v.Session.SingleSignOnLifted
 	if len(amr) > 0 {
 		start.AMR = union(start.AMR, amr)
 		if !policy.ACRMeets(start.ACR, policy.ACRTwoFactors) {

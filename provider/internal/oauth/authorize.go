@@ -232,7 +232,7 @@ func (o *OAuth) decide(tx store.Tx, r *http.Request, a *authorizeRequest, flow *
 		return at, fmt.Errorf("load agent: %w", err)
 	}
 	now := o.Now().UTC()
-	how := signedIn{at.session.ACR, at.session.AMR, at.session.Remembered, at.session.Lifted, at.session.AuthTime}
+	how := signedIn{at.session.ACR, at.session.AMR, at.session.Remembered, at.session.Lifted, at.session.SingleSignOnLifted, at.session.AuthTime}
 	err = mayIssue(a.site, a.client, &at.agent, how, now, web.ClientIP(r.Context()), now)
 	if errors.Is(err, errCredentials) {
 		at.wanted.AgentHint = at.agent.ID
@@ -337,7 +337,8 @@ func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest,
 	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, codeKey: a.codeKey, code: &authCode{
 		Authorization: store.Authorization{
 			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
-			AuthTime: at.session.AuthTime, AskedUnknown: at.session.AskedUnknown, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted, Nonce: a.nonce, Claims: a.claims,
+			AuthTime: at.session.AuthTime, AskedUnknown: at.session.AskedUnknown, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted,
+			SingleSignOnLifted: at.session.SingleSignOnLifted, Nonce: a.nonce, Claims: a.claims,
 		},
 		RedirectURI: a.redirect, Challenge: a.challenge, Issued: now, ValidUntil: until,
 	}}

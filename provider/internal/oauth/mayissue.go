@@ -23,11 +23,12 @@ type signedIn struct {
 	amr        []string
 	remembered bool
 	lifted     bool
+	ssoLifted  bool
 	at         time.Time
 }
 
 func signedInBy(a *store.Authorization) signedIn {
-	return signedIn{a.ACR, a.AMR, a.Remembered, a.Lifted, a.AuthTime}
+	return signedIn{a.ACR, a.AMR, a.Remembered, a.Lifted, a.SingleSignOnLifted, a.AuthTime}
 }
 
 // mayIssue is the one gate before every code and token for an agent. begun is
@@ -55,6 +56,9 @@ func mayIssue(s *site.Site, client *store.Client, agent *store.Agent, how signed
 // credentialsOK holds the sign-in to the rules as they are now. Where no sign-in
 // has met the demand for a second factor yet, grace counts from this one.
 func credentialsOK(s *site.Site, agent *store.Agent, how signedIn, now time.Time) error {
+	if how.ssoLifted && s.Enforcing(agent.Email, now) != nil {
+		return web.Public(errCredentials, "the agent has to sign in through the company's own login")
+	}
 	who := site.CredentialFacts(agent)
 	who.ACR, who.AMR, who.Remembered, who.Lifted = how.acr, how.amr, how.remembered, how.lifted
 	if who.GraceStart.IsZero() {

@@ -77,9 +77,10 @@ type Start struct {
 	ACR     string
 	// Remembered says that a remembered device stood in for the second factor.
 	Remembered bool
-	// Lifted says that break-glass had lifted the factor that was due.
-	Lifted   bool
-	AuthTime time.Time
+	// Lifted says that break-glass had lifted the factor that was due, and
+	// SingleSignOnLifted the single sign-on.
+	Lifted, SingleSignOnLifted bool
+	AuthTime                   time.Time
 	// AskedUnknown says that nobody knows when the agent was asked last.
 	AskedUnknown bool
 	store.Login
@@ -185,7 +186,7 @@ func (x *Sessions) Start(ctx context.Context, tx store.Tx, s *site.Site, n Start
 	value = timedText(now, 32)
 	rec = store.Session{
 		Hash: hash(value), SID: timedText(now, 16), AgentID: n.AgentID, AuthTime: n.AuthTime.UTC(), AMR: n.AMR, ACR: n.ACR, Remembered: n.Remembered, Lifted: n.Lifted,
-		AskedUnknown: n.AskedUnknown, Login: n.Login,
+		SingleSignOnLifted: n.SingleSignOnLifted, AskedUnknown: n.AskedUnknown, Login: n.Login,
 		IP: address(n.IP), UserAgent: n.UserAgent, Created: now, Seen: now, End: now.Add(seconds(s.Lifetimes.SessionAbsolute)),
 	}
 	if n.AuthTime.IsZero() {

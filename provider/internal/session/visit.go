@@ -41,7 +41,7 @@ func (x *Sessions) Visit(tx store.Tx, r *http.Request, s *site.Site) (Visit, err
 	switch {
 	case !decision.Allowed:
 		return v, &web.Refusal{Reason: decision.Reason}
-	case x.due(s, v).Blocks:
+	case x.due(s, v).Blocks, rec.SingleSignOnLifted && s.Enforcing(agent.Email, x.Now()) != nil:
 		return v, ErrLacking
 	}
 	return v, nil

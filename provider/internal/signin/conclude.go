@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -134,7 +135,7 @@ func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (er
 	}
 	out.session, out.cookie, err = x.Sessions.Start(r.Context(), tx, h.site, session.Start{
 		AgentID: h.agent.ID, AMR: h.AMR, ACR: acr(h.AMR), AuthTime: h.asked(), Remembered: h.Remembered, Lifted: h.lifted(), Replaces: session.Presented(r), EndOver: true,
-		AskedUnknown: h.AskedUnknown, Login: h.Login,
+		SingleSignOnLifted: h.singleSignOnLifted(), AskedUnknown: h.AskedUnknown, Login: h.Login,
 	})
 	if err != nil {
 		return err
@@ -146,6 +147,13 @@ func (x *SignIn) finish(tx store.Tx, r *http.Request, h *half, out *outcome) (er
 // hold because break-glass has lifted it.
 func (h *half) lifted() bool {
 	return h.rules.Credentials.SecondFactorOff && h.facts.any() && acr(h.AMR) == policy.ACRPassword && !h.Remembered
+}
+
+// singleSignOnLifted reports whether the agent is in by another way than the one that
+// is enforced, because break-glass has lifted that.
+func (h *half) singleSignOnLifted() bool {
+	c := h.site.Enforced(h.agent.Email)
+	return c != nil && !(slices.Contains(h.AMR, amrFederated) && h.Connection == c.ID)
 }
 
 // recorded reports whether a failed try is a record of its own. Tries at what

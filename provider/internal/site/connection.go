@@ -81,9 +81,17 @@ func (s *Site) Leading(email string) *store.Connection {
 // Enforcing is the connection by which alone an agent with that address signs in
 // now; nil: there is none, or break-glass lifts it.
 func (s *Site) Enforcing(email string, now time.Time) *store.Connection {
+	if s.Lifted(store.ControlSingleSignOn, now) {
+		return nil
+	}
+	return s.Enforced(email)
+}
+
+// Enforced is Enforcing as it is without break-glass.
+func (s *Site) Enforced(email string) *store.Connection {
 	domain := domainOf(email)
 	c := s.connections.byDomain[domain]
-	if c == nil || !c.Enforces(domain, s.Proven) || s.Lifted(store.ControlSingleSignOn, now) {
+	if c == nil || !c.Enforces(domain, s.Proven) {
 		return nil
 	}
 	return c
