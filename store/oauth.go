@@ -88,7 +88,7 @@ type Grant struct {
 	ID string `json:"id"` // of the code: its time and 88 bits of its hash, base64url; each jti begins with it
 	Authorization
 	Generation  uint32    `json:"generation"`
-	Current     []byte    `json:"current,omitempty"`  // SHA-256 of the live refresh token
+	Current     []byte    `json:"current,omitempty"`  // half the SHA-256 of the live refresh token
 	Previous    []byte    `json:"previous,omitempty"` // of the one before, for the grace
 	Rotated     time.Time `json:"rotated,omitzero"`
 	IdleSeconds int       `json:"idle,omitempty"`

@@ -90,7 +90,7 @@ func (f Filling) session(tx store.Tx, i int) error {
 			ClientID: f.ClientID, AgentID: agent, SID: sid, Scopes: []string{"openid", "profile", "email", "offline_access", "chat"},
 			AuthTime: began, AMR: []string{"pwd"}, ACR: "aal1", Nonce: "a-nonce-of-24-characters",
 		},
-		Generation: 3, Current: timed(0, 0, 32), Previous: timed(0, 0, 32), Rotated: began, IdleSeconds: 12 * 3600,
+		Generation: 3, Current: timed(0, 0, 16), Previous: timed(0, 0, 16), Rotated: began, IdleSeconds: 12 * 3600,
 		Created: began, Expires: began.Add(12 * time.Hour), End: began.Add(30 * 24 * time.Hour), IP: "198.51.100.7",
 	})
 }

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,7 +176,7 @@ func (o *OAuth) introspectRefresh(r *http.Request, s *site.Site, client *store.C
 	if err != nil {
 		return nil, err
 	}
-	if g.Revoked || token.generation != g.Generation || !hmac.Equal(tokenSum(raw), g.Current) || agent.Inactive || cutOff(g.Created, agent.NotBefore) || cutOff(g.Created, client.NotBefore) || cutOff(g.Created, s.Settings.NotBefore) {
+	if g.Revoked || token.generation != g.Generation || !isSumOf(g.Current, raw) || agent.Inactive || cutOff(g.Created, agent.NotBefore) || cutOff(g.Created, client.NotBefore) || cutOff(g.Created, s.Settings.NotBefore) {
 		return nil, &Inactive{policy.ReasonRevoked}
 	}
 	return json.Marshal(map[string]any{

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,13 +79,13 @@ func (h *refreshHandler) family(ctx context.Context, x *exchange) error {
 	if g.ClientID != x.client.ID || g.Revoked || !x.now.Before(g.Expires) || !x.now.Before(g.End) {
 		return invalid
 	}
-	sum := tokenSum(x.form.Get("refresh_token"))
+	raw := x.form.Get("refresh_token")
 	switch {
-	case token.generation == g.Generation && subtle.ConstantTimeCompare(sum, g.Current) == 1:
+	case token.generation == g.Generation && isSumOf(g.Current, raw):
 		return nil
 	case token.generation >= g.Generation: // authentic, yet not of this history: a restored store
 		return invalid
-	case token.generation+1 == g.Generation && subtle.ConstantTimeCompare(sum, g.Previous) == 1 && x.now.Before(g.Rotated.Add(refreshGrace)):
+	case token.generation+1 == g.Generation && isSumOf(g.Previous, raw) && x.now.Before(g.Rotated.Add(refreshGrace)):
 		x.repeated = true
 		return nil
 	}

@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/netip"
@@ -29,6 +31,39 @@ func testARefreshTokenRotates(t *testing.T, on storetest.Engine) {
 	if third.Code != http.StatusOK {
 		t.Errorf("got %d %s", third.Code, third.Body)
 	}
+}
+
+func TestAFamilyOfWhichAllOfTheHashIsStoredGoesOn(t *testing.T) {
+	storetest.OnBothEngines(t, testAFamilyOfWhichAllOfTheHashIsStoredGoesOn)
+}
+
+// Of older families the whole SHA-256 was stored.
+func testAFamilyOfWhichAllOfTheHashIsStoredGoesOn(t *testing.T, on storetest.Engine) {
+	h := newFlows(t, on)
+	first := h.tokens("RP", callback)
+	token, ok := strings.CutPrefix(first.text("refresh_token"), refreshPrefix)
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	sum := sha256.Sum256([]byte(first.text("refresh_token")))
+	h.update(func(tx store.Tx) error {
+		g, err := store.Grants.Get(tx, base64.RawURLEncoding.EncodeToString(raw[:familySize]))
+		if err != nil || len(g.Current) != sumSize || !bytes.HasPrefix(sum[:], g.Current) {
+			t.Fatalf("stored is %x, %v", g.Current, err)
+		}
+		g.Current = sum[:]
+		return store.Grants.Put(tx, &g)
+	})
+	second := h.refresh("RP", first.text("refresh_token"))
+	if second.Code != http.StatusOK {
+		t.Fatalf("got %d %s", second.Code, second.Body)
+	}
+	if again := h.refresh("RP", first.text("refresh_token")); again.text("refresh_token") != second.text("refresh_token") {
+		t.Errorf("repeated: %d %s", again.Code, again.Body)
+	}
+	h.pass(refreshGrace)
+	h.refresh("RP", first.text("refresh_token")).wantError(t, http.StatusBadRequest, "invalid_grant")
 }
 
 func TestAReusedRefreshTokenEndsItsFamily(t *testing.T) {

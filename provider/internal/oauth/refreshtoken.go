@@ -86,8 +86,19 @@ func refreshTag(key, body []byte) []byte {
 	return h.Sum(nil)[:tagSize]
 }
 
+// sumSize is how much of a refresh token's SHA-256 is stored: nobody finds another
+// token with the same 128 bits, nor could give it our tag.
+const sumSize = 16
+
 // tokenSum is what is stored of a refresh token.
 func tokenSum(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
-	return sum[:]
+	return sum[:sumSize]
+}
+
+// isSumOf reports whether that is what is stored of the token: half of its hash, or,
+// in older records, all of it.
+func isSumOf(stored []byte, token string) bool {
+	sum := sha256.Sum256([]byte(token))
+	return len(stored) >= sumSize && subtle.ConstantTimeCompare(stored, sum[:min(len(stored), len(sum))]) == 1
 }
