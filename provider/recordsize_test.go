@@ -43,6 +43,24 @@ func TestATokenCostsNoMoreThan600BytesInTheStore(t *testing.T) {
 	}
 }
 
+// It names the login that it rests on, however long connection and subject are.
+func TestATokenOfAConnectionsLoginCostsNoMoreEither(t *testing.T) {
+	t.Parallel()
+	engine, err := bolt.Open(bolt.Options{Path: filepath.Join(t.TempDir(), "chatelaine.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	h, op := startOn(t, engine, ""), newLiar(t)
+	h.connect(op.connection())
+	op.next(map[string]any{"sub": strings.Repeat("raj", 80), "email": "raj@acme.example", "email_verified": true})
+	got := h.offline()
+	for range 3 {
+		got = h.refreshed(got)
+	}
+	checkRecordSize(t, engine, store.Grants.Kind, 1)
+}
+
 // checkRecordSize sums what the records of a kind take, all that belongs to them
 // included, and compares it with how many there are.
 func checkRecordSize(t *testing.T, engine store.Engine, kind store.Kind, want int) {

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -51,4 +54,25 @@ func unclaimed(tx Tx, t rows, lookup, value, key string) error {
 		}
 	}
 	return nil
+}
+
+// Under yields the records whose value of that lookup begins with prefix, which is
+// ASCII, in the order of the values. It is for lookups that say it.
+func Under[T any](tx Tx, t *Table[T], lookup, prefix string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		from := []byte(prefix)
+		for item, err := range tx.Scan(lookupKind(t, lookup), from, append([]byte(prefix), 0x80)) {
+			var rec T
+			if err == nil {
+				_, key, _ := bytes.Cut(item.Key, []byte{0})
+				rec, err = t.Get(tx, string(key))
+			}
+			if errors.Is(err, ErrNotFound) { // it has expired
+				continue
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
 }

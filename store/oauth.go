@@ -65,6 +65,7 @@ type Authorization struct {
 	ClientID  string    `json:"client"`
 	AgentID   string    `json:"agent"`
 	SID       string    `json:"sid"`
+	Login     string    `json:"login,omitempty"`     // LoginKey of the session's, which it outlives
 	Scopes    []string  `json:"scopes"`              // granted
 	Resources []string  `json:"resources,omitempty"` // RFC 8707, each of the site's
 	AuthTime  time.Time `json:"auth_time"`
@@ -101,13 +102,20 @@ type Grant struct {
 	IP string `json:"ip,omitempty"`
 }
 
-// Grants are found by "sid", "agent" and "client".
+// Grants are found by "sid", "agent" and "client"; those with a refresh token, which
+// outlives its session, by "login" as well.
 var Grants = Table[Grant]{
 	Kind: "grant", Key: func(g *Grant) string { return g.ID }, Expires: func(g *Grant) time.Time { return g.Expires },
 	Lookups: []Lookup[Grant]{
 		{Name: "sid", Values: func(g *Grant) []string { return []string{g.SID} }},
 		{Name: "agent", Values: func(g *Grant) []string { return []string{g.AgentID} }},
 		{Name: "client", Values: func(g *Grant) []string { return []string{g.ClientID} }},
+		{Name: "login", Values: func(g *Grant) []string {
+			if g.Current == nil {
+				return nil
+			}
+			return []string{g.Login}
+		}},
 	},
 }
 

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"strings"
 	"time"
 )
@@ -68,6 +70,26 @@ func UpstreamKey(connection, upstream string) string {
 		return ""
 	}
 	return connection + " " + name
+}
+
+// LoginKey names a subject of a connection in 20 characters, however long its own name
+// is; "" for no connection. That of a connection without a subject begins those of all
+// its subjects.
+func LoginKey(connection, subject string) string {
+	if connection == "" {
+		return ""
+	}
+	key := shortSum(connection, 6)
+	if subject != "" {
+		key += shortSum(subject, 9)
+	}
+	return key
+}
+
+// shortSum is the first bytes of a hash, three of them in four characters.
+func shortSum(text string, bytes int) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:bytes])
 }
 
 // SignIn is a sign-in under way. It travels in a sealed cookie and is stored

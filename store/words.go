@@ -16,7 +16,7 @@ var words = [...]string{
 	"success", "refused", "failed", "site", "subject", "visitor", "supervisors",
 	"return", "want_acr", "agent_hint", "fresh", "remembered", "factor_grace",
 	"password_history", "password_self_changes", "must_change_password",
-	"asked_unknown", "sso_lifted",
+	"asked_unknown", "sso_lifted", "login",
 }
 
 // wordNumber is a word's place, counted from 1.

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		"AViewIsOneSnapshotAndWritesNothing": testView,
 		"AFinishedTransactionIsUseless":      testFinished,
 		"LookupsFollowTheirRecords":          testLookups,
+		"LookupsAreFoundByHowTheyBegin":      testUnder,
 		"ExpiredRecordsAreSwept":             testSweep,
 	} {
 		t.Run(name, func(t *testing.T) {

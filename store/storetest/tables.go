@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -54,6 +55,52 @@ func testLookups(t *testing.T, open Open) {
 	mustUpdate(t, s, "", func(tx store.Tx) error { return store.Agents.Delete(tx, "1") })
 	expect("role", "agents", "2")
 	expect("email", "ana.silva@acme.example")
+}
+
+func testUnder(t *testing.T, open Open) {
+	clock := NewClock()
+	s := open(t, clock.Now)
+	grant := func(id, connection, subject string, offline bool) store.Grant {
+		g := store.Grant{ID: id, Authorization: store.Authorization{AgentID: "ana", Login: store.LoginKey(connection, subject)}, Expires: clock.Now().Add(time.Hour)}
+		if offline {
+			g.Current = []byte{1}
+		}
+		return g
+	}
+	mustUpdate(t, s, "", func(tx store.Tx) error {
+		over := grant("over", "corp", "ana", true)
+		over.Expires = clock.Now().Add(time.Minute)
+		for _, g := range []store.Grant{
+			grant("1", "corp", "ana", true), grant("2", "corp", "bob", true), grant("3", "corporation", "ana", true), grant("4", "", "", true), grant("5", "corp", "ana", false), over,
+		} {
+			if err := store.Grants.Put(tx, &g); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	clock.Add(2 * time.Minute)
+	for _, c := range []struct {
+		connection, subject string
+		want                []string
+	}{
+		{"corp", "", []string{"1", "2"}}, {"corp", "ana", []string{"1"}}, {"corporation", "", []string{"3"}}, {"cor", "", nil}, {"corp", "eve", nil},
+	} {
+		if err := s.View(t.Context(), "", func(tx store.Tx) error {
+			var got []string
+			for g, err := range store.Under(tx, &store.Grants, "login", store.LoginKey(c.connection, c.subject)) {
+				if err != nil {
+					return err
+				}
+				got = append(got, g.ID)
+			}
+			slices.Sort(got)
+			equal(t, got, c.want)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func count(t *testing.T, s store.Store, k store.Kind) (n int) {

@@ -84,7 +84,8 @@ func (x *Account) askUnlink(tx store.Tx, _ *http.Request, v *visit, id string) (
 	return page, nil
 }
 
-// unlink removes the link and ends the agent's other sessions from there.
+// unlink removes the link and ends the agent's other sessions from there, and what
+// outlives such a session.
 func (x *Account) unlink(ctx context.Context, tx store.Tx, _ *http.Request, v *visit, id string) (finish, error) {
 	link, err := x.myLink(tx, v, id)
 	if err != nil {
@@ -104,6 +105,9 @@ func (x *Account) unlink(ctx context.Context, tx store.Tx, _ *http.Request, v *v
 		if err := x.Sessions.End(ctx, tx, v.site, rec, "unlinked", v.me()); err != nil {
 			return nil, err
 		}
+	}
+	if err := x.Sessions.RevokeUnlinked(ctx, tx, v.site, v.Agent.ID, id, v.Session.SID, "unlinked", v.me()); err != nil {
+		return nil, err
 	}
 	err = x.Audit.Record(ctx, tx, audit.Event{
 		Action: audit.AgentUnlink, Actor: v.me(), Object: v.me(), Changes: []audit.Change{{Field: "connection", Old: id}},

@@ -215,8 +215,8 @@ func linksOf(tx store.Tx, agentID, connection string) (there []store.Link, other
 	return there, others, nil
 }
 
-// endUnlinked ends the agent's sessions that began at the connection, and sign-ins
-// from there that are half done.
+// endUnlinked ends the agent's sessions that began at the connection, what outlives
+// such a session, and sign-ins from there that are half done.
 func (a *Admin) endUnlinked(ctx context.Context, tx store.Tx, s *site.Site, agentID, connection string) (n int, err error) {
 	live, err := a.Sessions.List(tx, s, agentID)
 	if err != nil {
@@ -230,6 +230,9 @@ func (a *Admin) endUnlinked(ctx context.Context, tx store.Tx, s *site.Site, agen
 			return n, err
 		}
 		n++
+	}
+	if err := a.Sessions.RevokeUnlinked(ctx, tx, s, agentID, connection, "", "unlinked", operator(ctx)); err != nil {
+		return n, err
 	}
 	var halfDone []string
 	for rec, err := range store.SignIns.List(tx, "agent", agentID) {

@@ -50,8 +50,8 @@ func (a *Admin) writeConnections(ctx context.Context, tx store.Tx, s *site.Site,
 	return putAll(tx, &store.Connections, p.connections)
 }
 
-// endConnection ends every session that began at the connection, and every sign-in
-// that is under way there.
+// endConnection ends every session that began at the connection, what outlives such a
+// session, and every sign-in that is under way there.
 func (a *Admin) endConnection(ctx context.Context, tx store.Tx, s *site.Site, c *store.Connection, reason string) error {
 	var live []store.Session
 	for rec, err := range store.Sessions.List(tx, "connection", c.ID) {
@@ -64,6 +64,9 @@ func (a *Admin) endConnection(ctx context.Context, tx store.Tx, s *site.Site, c 
 		if err := a.Sessions.End(ctx, tx, s, rec, reason, operator(ctx)); err != nil {
 			return err
 		}
+	}
+	if err := a.Sessions.RevokeLogin(ctx, tx, s, c.ID, "", reason, operator(ctx)); err != nil {
+		return err
 	}
 	if c.For == store.ForVisitors { // those of others renew
 		if err := session.Announce(tx, a.Now(), store.Revocation{ClientID: records.ClientID, Reason: reason, Before: a.Now().UTC().Add(records.Heard)}); err != nil {

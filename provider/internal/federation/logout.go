@@ -251,7 +251,13 @@ func (x *Federation) logoutRequest(w http.ResponseWriter, r *http.Request, at *a
 		if err := spend(tx, at.conn, "logout "+request.ID, request.Until); err != nil {
 			return err
 		}
-		return x.endUpstream(r.Context(), tx, at, at.subject, request.SessionIndexes)
+		if err := x.endUpstream(r.Context(), tx, at, at.subject, request.SessionIndexes); err != nil {
+			return err
+		}
+		if len(request.SessionIndexes) > 0 || at.conn.For == store.ForVisitors {
+			return nil
+		}
+		return x.revokeSubject(r.Context(), tx, at, at.subject)
 	})
 	if err != nil {
 		return err

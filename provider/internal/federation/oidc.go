@@ -271,7 +271,8 @@ func (x *Federation) backchannel(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// endSubject ends every session that a subject has from the connection.
+// endSubject ends every session that a subject has from the connection, and what
+// outlives such a session.
 func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, subject string) error {
 	if at.conn.For == store.ForVisitors {
 		return x.VisitorSignedOut(ctx, tx, at.site, session.UpstreamLogout{Connection: at.conn, Subject: subject})
@@ -295,5 +296,10 @@ func (x *Federation) endSubject(ctx context.Context, tx store.Tx, at *attempt, s
 			return err
 		}
 	}
-	return nil
+	return x.revokeSubject(ctx, tx, at, subject)
+}
+
+// revokeSubject revokes what a subject was granted in sessions that are over.
+func (x *Federation) revokeSubject(ctx context.Context, tx store.Tx, at *attempt, subject string) error {
+	return x.Sessions.RevokeLogin(ctx, tx, at.site, at.conn.ID, subject, "upstream_sign_out", connectionRef(at.conn))
 }

@@ -336,7 +336,7 @@ func (o *OAuth) issueCode(ctx context.Context, tx store.Tx, a *authorizeRequest,
 	until := now.Add(seconds(a.site.Lifetimes.Code))
 	x := &exchange{site: a.site, client: a.client, now: now, tx: tx, codeKey: a.codeKey, code: &authCode{
 		Authorization: store.Authorization{
-			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Scopes: a.scopes, Resources: a.resources,
+			ClientID: a.client.ID, AgentID: at.agent.ID, SID: at.session.SID, Login: store.LoginKey(at.session.Connection, at.session.Subject), Scopes: a.scopes, Resources: a.resources,
 			AuthTime: at.session.AuthTime, AskedUnknown: at.session.AskedUnknown, AMR: at.session.AMR, ACR: at.session.ACR, Remembered: at.session.Remembered, Lifted: at.session.Lifted,
 			SingleSignOnLifted: at.session.SingleSignOnLifted, Nonce: a.nonce, Claims: a.claims,
 		},
