@@ -41,7 +41,7 @@ func (h *running) signedIn(b *browser) bool {
 // refreshes reports whether the desk gets new tokens.
 func (h *running) refreshes(got tokens) bool {
 	h.t.Helper()
-	_, status := h.token("desk", deskSecret, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Refresh}})
+	_, status := h.refresh(got.Refresh)
 	return status == http.StatusOK
 }
 

@@ -19,8 +19,8 @@ func (h *running) offlineURL(verifier string) string {
 	return strings.Replace(h.authorizeURL(verifier), "+chat", "+offline_access+chat", 1)
 }
 
-// offline goes through the liar, and comes back with a refresh token.
-func (h *running) offline() tokens {
+// throughLiar goes through the liar, and comes back with a refresh token.
+func (h *running) throughLiar() tokens {
 	h.t.Helper()
 	b, verifier := newBrowser(h.t, deskCallback), oauth2.GenerateVerifier()
 	return h.arrives(b.link(b.get(h.offlineURL(verifier)), "connection-liar"), verifier)
@@ -99,9 +99,9 @@ func testWhatOutlivesASessionEndsWithTheLoginItRestsOn(t *testing.T, on storetes
 	} {
 		h.connect(op.connection())
 		op.next(map[string]any{"sub": "raj-7", "email": "raj@acme.example", "email_verified": true})
-		rajs := h.offline()
+		rajs := h.throughLiar()
 		op.next(map[string]any{"sub": "mia-1", "email": "mia@acme.example", "email_verified": true})
-		mias := h.refreshed(h.offline())
+		mias := h.refreshed(h.throughLiar())
 		own, _ := h.signIn("desk", deskSecret, "raj@acme.example", "openid offline_access chat")
 		h.forgetSessions("raj@acme.example")
 		h.forgetSessions("mia@acme.example")
@@ -133,7 +133,7 @@ func TestAnAgentWhoUnlinksEndsWhatOutlivedTheirSessionsFromThere(t *testing.T) {
 	h, op := start(t, storetest.Bolt, ""), newLiar(t)
 	h.connect(op.connection())
 	op.next(map[string]any{"sub": "raj-7", "email": "raj@acme.example", "email_verified": true})
-	old := h.offline()
+	old := h.throughLiar()
 	h.forgetSessions("raj@acme.example")
 	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()
 	here := h.arrives(b.link(b.get(h.offlineURL(verifier)), "connection-liar"), verifier)

@@ -54,7 +54,7 @@ func TestATokenOfAConnectionsLoginCostsNoMoreEither(t *testing.T) {
 	h, op := startOn(t, engine, ""), newLiar(t)
 	h.connect(op.connection())
 	op.next(map[string]any{"sub": strings.Repeat("raj", 80), "email": "raj@acme.example", "email_verified": true})
-	got := h.offline()
+	got := h.throughLiar()
 	for range 3 {
 		got = h.refreshed(got)
 	}

@@ -84,7 +84,7 @@ func TestAPreviewNamesThoseWhomAllCriteriaFit(t *testing.T) {
 		"domain and a network":         {store.Ban{EmailDomain: "buyers.example", Network: "192.0.2.0/24"}, 1},
 		"visitor":                      {store.Ban{VisitorID: vera.text("visitor_id")}, 1},
 		"visitor, not so":              {store.Ban{VisitorID: vera.text("visitor_id"), ExternalID: "u2"}, 0},
-		"an anonymous one":             {store.Ban{VisitorID: "nobody-known"}, 1},
+		"an anonymous one":             {store.Ban{VisitorID: "nobody-known"}, 0},
 		"an address, with another tag": {store.Ban{Email: "VERA+x@buyers.example"}, 1},
 	} {
 		ids, all, err := h.known.Preview(t.Context(), "", c.ban)
