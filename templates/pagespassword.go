@@ -89,6 +89,20 @@ type LinkSpentPage struct {
 	SignInURL string // empty: not offered
 }
 
+// ElsewherePage says to somebody who has come to choose a password that passwords are
+// switched off for their address, and leads to the login that counts: a link with id
+// connection-{ID}.
+type ElsewherePage struct {
+	Frame
+	Connection ConnectionLink
+	Email      string
+	Invited    bool // they are new
+	Shut       bool // an administrator who is not linked yet: it does not let them in either
+}
+
+// ConnectionName is what the words mention.
+func (p ElsewherePage) ConnectionName() string { return p.Connection.Name }
+
 // MailOffPage says that this site sends no mail, so that nobody can be sent a link.
 type MailOffPage struct {
 	Frame
@@ -106,6 +120,7 @@ func (ForgotPage) file() string      { return "forgot" }
 func (ForgotSentPage) file() string  { return "forgot_sent" }
 func (ResetDonePage) file() string   { return "reset_done" }
 func (LinkSpentPage) file() string   { return "link_spent" }
+func (ElsewherePage) file() string   { return "elsewhere" }
 func (MailOffPage) file() string     { return "mail_off" }
 
 func (p NewPasswordPage) check() error { return local(p.Action, p.SkipAction, p.CheckURL) }

@@ -47,7 +47,7 @@ func around(file string) []string {
 // plain pages have none of the parts in forms.html.
 var plain = []string{
 	"consent", "error", "form_post", "home", "refused", "set_up", "sign_out", "signed_out",
-	"federation_error", "federation_confirm", "rehearsed", "provider_post", "single_sign_out", "visitor_done", "visitor_failed", "visitor_choose", "lead",
+	"federation_error", "federation_confirm", "rehearsed", "provider_post", "single_sign_out", "visitor_done", "visitor_failed", "visitor_choose", "lead", "elsewhere",
 }
 
 // bake puts the words and file names in their places.

@@ -51,7 +51,11 @@ func (x *Federation) start(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return web.SeeOther(w, r, at.path(startPath(signIn)))
+		again := at.path(startPath(signIn))
+		if hint.loginHint != "" {
+			again += "&" + url.Values{"login_hint": {hint.loginHint}}.Encode()
+		}
+		return web.SeeOther(w, r, again)
 	}
 	rec, err := x.Sessions.SignIn(r, at.site, signIn)
 	if err != nil {

@@ -86,9 +86,13 @@ func (x *SignIn) leads(s *site.Site, email string, hasPassword bool) *store.Conn
 	return s.Leading(email)
 }
 
-// startURL is where a connection's sign-in begins for this one.
+// startURL is where a connection's sign-in begins for this one, or for one of its own
+// if there is none.
 func (f flow) startURL(s *site.Site, c *store.Connection, email string) string {
-	query := url.Values{"flow": {f.ID}}
+	query := url.Values{}
+	if f.ID != "" {
+		query.Set("flow", f.ID)
+	}
 	if email != "" {
 		query.Set("login_hint", email)
 	}

@@ -86,7 +86,11 @@ var (
 // linkSpent is the page of a link that does not work: what became of it, and what
 // to do next. Any other error is returned.
 func (x *SignIn) linkSpent(w http.ResponseWriter, r *http.Request, err error) error {
-	if !errors.Is(err, ErrLinkSpent) {
+	var sso *elsewhere
+	switch {
+	case errors.As(err, &sso):
+		return x.showElsewhere(w, r, sso)
+	case !errors.Is(err, ErrLinkSpent):
 		return err
 	}
 	s := site.From(r.Context())
@@ -105,8 +109,8 @@ func (x *SignIn) linkSpent(w http.ResponseWriter, r *http.Request, err error) er
 	return x.Web.Render(w, r, http.StatusGone, page)
 }
 
-// findLink returns the live link with that secret and its agent, or ErrLinkSpent.
-// Nothing but the secret says whose it is.
+// findLink returns the live link with that secret and its agent, or ErrLinkSpent, of
+// which elsewhere is one. Nothing but the secret says whose it is.
 func (x *SignIn) findLink(tx store.Tx, s *site.Site, secret string) (store.PasswordLink, store.Agent, error) {
 	if secret != "" && len(secret) != base64.RawURLEncoding.EncodedLen(32) {
 		return store.PasswordLink{}, store.Agent{}, errLinkCut
@@ -134,6 +138,9 @@ func (x *SignIn) findLink(tx store.Tx, s *site.Site, secret string) (store.Passw
 		err = ErrLinkSpent
 	case !x.Now().Before(link.Expires):
 		err = errLinkOld
+	}
+	if err == nil {
+		err = x.passwordsOff(tx, s, &agent, link)
 	}
 	return link, agent, err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/site"
 	"github.com/chatelaine-id/chatelaine/store"
 )
@@ -341,6 +342,66 @@ func TestAnInvitationSetsTheFirstPassword(t *testing.T) {
 	}
 	if got := b.signIn(ana, better); !strings.HasPrefix(got.to, "/oauth/authorize/") {
 		t.Errorf("%d %s", got.status, got.to)
+	}
+}
+
+// enforce makes the connection corp the only way in for addresses of acme.example.
+func (h *house) enforce() {
+	h.t.Helper()
+	now := h.now().UTC()
+	h.settings(func(s *store.Settings) { s.Domains = []string{"acme.example"} })
+	h.update(func(tx store.Tx) {
+		must(h.t, store.Connections.Put(tx, &store.Connection{
+			ID: "corp", Kind: store.ConnectionSAML, For: store.ForAgents, Name: "Acme SSO", Domains: []string{"acme.example"}, Enforce: true,
+			Created: now, Changed: now, Rehearsed: now, SAML: &store.SAMLConnection{},
+		}))
+		must(h.t, site.Changed(tx))
+	})
+	h.pass(2 * site.MaxAge) // a snapshot may be so old
+}
+
+func TestALinkToChooseAPasswordLeadsToTheConnectionThatIsEnforced(t *testing.T) {
+	t.Parallel()
+	for _, invites := range []bool{true, false} {
+		for _, role := range []string{policy.Agents, policy.Administrators} {
+			mails := &outbox{}
+			h := newHouse(t, withMail(mails))
+			agent := h.agent(ana, "", func(a *store.Agent) { a.Roles = []string{role} })
+			s := h.site()
+			var link string
+			h.update(func(tx store.Tx) {
+				var err error
+				link, err = h.x.newLink(tx, s, agent, invites, true, "")
+				must(t, err)
+			})
+			u, err := url.Parse(link)
+			must(t, err)
+			h.enforce()
+			b := h.browser()
+			if got := b.get(u.Path); got.to != "/reset" {
+				t.Fatalf("%d %s", got.status, got.to)
+			}
+			got := b.get("/reset")
+			if got.status != http.StatusOK || strings.Contains(got.body, "new_password") || !strings.Contains(got.body, "Acme SSO") {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			leads := strings.Contains(got.body, `href="/federation/corp/start?login_hint=ana%40acme.example"`)
+			if leads == (role == policy.Administrators) {
+				t.Errorf("%s: it leads to the connection: %v", role, leads)
+			}
+			if got := b.post("/reset", "new_password", better, "confirm_password", better); got.status != http.StatusForbidden || h.stored(ana).PasswordHash != "" {
+				t.Errorf("a password is set: %d", got.status)
+			}
+			if got := b.post("/reset/check", "new_password", better); got.status != http.StatusGone {
+				t.Errorf("the ticks: %d", got.status)
+			}
+			// While break-glass lifts it, the same link works.
+			h.settings(func(s *store.Settings) { s.Domains = nil })
+			h.pass(2 * site.MaxAge)
+			if got := b.post("/reset", "new_password", better, "confirm_password", better); got.status != http.StatusOK || h.stored(ana).PasswordHash == "" {
+				t.Errorf("once it is lifted: %d %s", got.status, got.body)
+			}
+		}
 	}
 }
 

@@ -26,7 +26,8 @@ func (x *SignIn) openLink(w http.ResponseWriter, r *http.Request) error {
 		_, _, err := x.findLink(tx, s, secret)
 		return err
 	})
-	if err != nil {
+	var sso *elsewhere
+	if err != nil && !errors.As(err, &sso) {
 		return x.linkSpent(w, r, err)
 	}
 	web.SetCookie(w, r, linkCookie, secret, resetLife)
