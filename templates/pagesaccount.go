@@ -57,6 +57,7 @@ type AccountProfilePage struct {
 type AccountPasswordPage struct {
 	AccountFrame
 	Action       string
+	Off          bool // passwords are off for the agent: there is no form
 	HasPassword  bool // false: it sets the first
 	Changed      time.Time
 	Days         int // until it has to be changed, if that is soon

@@ -141,6 +141,7 @@ func accountSamples(locale string) map[string]Page {
 		"account_password":          AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", HasPassword: true, Changed: day2, Days: 1, Rules: rules(), CheckURL: "/account/password/check", NeedsCurrent: true, Ends: 3},
 		"account_password_problems": AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", HasPassword: true, Changed: day2, Rules: rules(RuleFailed, RuleOK, RuleOK, RuleOK, RuleOK, RuleFailed), CheckURL: "/account/password/check", NeedsCurrent: true, Problems: []string{"current_missing"}},
 		"account_password_wait":     AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", HasPassword: true, Changed: day3, NotBefore: day3.AddDate(0, 0, 1)},
+		"account_password_off":      AccountPasswordPage{AccountFrame: at("/account/password"), Off: true},
 		"account_password_first":    AccountPasswordPage{AccountFrame: at("/account/password"), Action: "/account/password", Rules: rules(), CheckURL: "/account/password/check"},
 		"account_break_glass":       AccountBreakGlassPage{AccountFrame: at("/account/break-glass"), Action: "/account/break-glass", Controls: []string{"second_factor", "allowlist", "single_sign_on"}, Minutes: 15},
 		"account_break_glass_on":    AccountBreakGlassPage{AccountFrame: told(at("/account/break-glass"), "glass_lifted", ""), Action: "/account/break-glass", Lifted: "allowlist", Until: day3},

@@ -16,7 +16,7 @@ func (x *Account) overview(w http.ResponseWriter, r *http.Request) error {
 			AccountFrame: x.frame(r, v), HasPassword: v.Agent.PasswordHash != "", PasswordChanged: v.Agent.PasswordChanged,
 			TOTPs: v.held.TOTP, Passkeys: v.held.Passkeys, CodesLeft: v.held.Codes,
 		}
-		page.PasswordsOff = v.site.Enforcing(v.Agent.Email, v.now) != nil
+		page.PasswordsOff = v.passwordsOff()
 		if v.administers() {
 			page.BreakGlassURL = v.site.Base() + pathBreakGlass
 		}

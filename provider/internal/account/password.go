@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,9 +21,32 @@ import (
 
 // showPassword is GET /account/password.
 func (x *Account) showPassword(w http.ResponseWriter, r *http.Request) error {
-	return x.show(w, r, pathPassword, true, func(tx store.Tx, v *visit) (templates.Page, error) {
+	return x.show(w, r, pathPassword, false, func(tx store.Tx, v *visit) (templates.Page, error) {
+		if v.passwordsOff() { // there is nothing to prove oneself for
+			return templates.AccountPasswordPage{AccountFrame: x.frame(r, v), Off: true}, nil
+		}
+		if err := v.prove(); err != nil {
+			return nil, err
+		}
 		return x.passwordPage(tx, r, v, nil, nil)
 	})
+}
+
+// passwordsOff reports whether a password of the agent's lets nobody in now.
+func (v *visit) passwordsOff() bool { return v.site.Enforcing(v.Agent.Email, v.now) != nil }
+
+// errPasswordsOff is a new password for an account that signs in elsewhere.
+var errPasswordsOff = fmt.Errorf("%w: passwords are off for the account", web.ErrNotFound)
+
+// mayChoose is mayChange, and holds the form to there being one.
+func (v *visit) mayChoose(form url.Values) error {
+	if err := v.mayChange(form); err != nil {
+		return err
+	}
+	if v.passwordsOff() {
+		return errPasswordsOff
+	}
+	return nil
 }
 
 // passwordPage has every rule, and what it says of what was typed: of nothing
@@ -74,7 +98,7 @@ func (x *Account) checkPassword(w http.ResponseWriter, r *http.Request) error {
 	var who password.Who
 	err = x.view(r, func(_ store.Tx, v *visit) error {
 		who = v.who()
-		return v.mayChange(form)
+		return v.mayChoose(form)
 	})
 	if err != nil {
 		return x.byScript(err)
@@ -106,7 +130,7 @@ func (x *Account) submitPassword(w http.ResponseWriter, r *http.Request) error {
 	typed := parsePassword(form)
 	var seen visit
 	err = x.view(r, func(tx store.Tx, v *visit) error {
-		if err := v.mayChange(form); err != nil {
+		if err := v.mayChoose(form); err != nil {
 			return err
 		}
 		seen = *v
@@ -116,6 +140,8 @@ func (x *Account) submitPassword(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &wait):
 		return x.passwordWaits(w, r, wait)
+	case errors.Is(err, errPasswordsOff): // the page says so
+		return web.SeeOther(w, r, site.From(r.Context()).Base()+pathPassword)
 	case err != nil:
 		return x.lead(w, r, pathPassword, err)
 	}

@@ -235,3 +235,31 @@ func (h *house) cookie(b *browser, name string) string {
 	}
 	return ""
 }
+
+func TestNoPasswordIsChosenWhilePasswordsAreOff(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Bolt)
+	b := h.browser().signIn(ana)
+	csrf, hash := b.csrf(), h.agent(ana).PasswordHash
+	h.update(func(tx store.Tx) error {
+		now := h.now().UTC()
+		return store.Connections.Put(tx, &store.Connection{
+			ID: "corp", Kind: store.ConnectionSAML, For: store.ForAgents, Name: "Acme SSO", Domains: []string{"acme.example"}, Enforce: true,
+			Created: now, Changed: now, Rehearsed: now, SAML: &store.SAMLConnection{},
+		})
+	})
+	h.settings(func(*store.Settings) {})
+	got := b.get("/account/password")
+	if got.status != http.StatusOK || !got.says("Passwords are switched off for your address") || got.says("new_password") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := b.get("/account"); got.says("Change your password") {
+		t.Errorf("the overview leads to it: %s", got.body)
+	}
+	if got := b.post("/account/password", form(change(csrf, good, better)...)); got.to != "/account/password" || h.agent(ana).PasswordHash != hash {
+		t.Errorf("it is changed all the same: %d %s", got.status, got.to)
+	}
+	if got := b.post("/account/password/check", form(change(csrf, good, better)...)); got.status != http.StatusNotFound {
+		t.Errorf("the ticks: %d", got.status)
+	}
+}
