@@ -227,12 +227,16 @@ func (c *agentPassword) Run(ctx context.Context, t *terminal, of *agentCommands)
 	in := c.in(of)
 	in["password"] = password
 	var out struct {
-		Ended int `json:"ended"`
+		Ended   int    `json:"ended"`
+		Warning string `json:"warning"`
 	}
 	if err := operate(ctx, t, of.Settings, false, request{op: "agents/set-password", in: in, out: &out}); err != nil {
 		return err
 	}
 	t.say("the password of %s was set; %s", c.Email, endedWords(out.Ended))
+	if out.Warning != "" {
+		t.note("warning: %s", out.Warning)
+	}
 	return nil
 }
 

@@ -12,9 +12,10 @@ import (
 
 // invitation is a link with which an agent chooses a password.
 type invitation struct {
-	Email  string `json:"email"`
-	URL    string `json:"url"`
-	Mailed bool   `json:"mailed"`
+	Email   string `json:"email"`
+	URL     string `json:"url"`
+	Mailed  bool   `json:"mailed"`
+	Warning string `json:"warning,omitempty"`
 }
 
 func (in invitation) print(t *terminal) {
@@ -40,6 +41,9 @@ func (c *agentInvite) Run(ctx context.Context, t *terminal, of *agentCommands) e
 		return printJSON(t, in)
 	}
 	in.print(t)
+	if in.Warning != "" {
+		t.note("warning: %s", in.Warning)
+	}
 	return nil
 }
 

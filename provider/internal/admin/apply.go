@@ -90,6 +90,9 @@ func (a *Admin) apply(ctx context.Context, file *siteFile, faults faultList, h h
 		return nil, err
 	}
 	for _, p := range plans {
+		if err := a.warnOfEnforced(ctx, p, &out.Warnings); err != nil {
+			return nil, err
+		}
 		out.add(p)
 		for _, agent := range p.toInvite() {
 			out.Invitations = append(out.Invitations, Invitation{Site: p.path, Email: agent.Email})

@@ -12,10 +12,11 @@ import (
 // where it was not mailed: then whoever asked hands it over, and it is shown this
 // once.
 type Invitation struct {
-	Site   string `json:"site"`
-	Email  string `json:"email"`
-	URL    string `json:"url,omitempty"`
-	Mailed bool   `json:"mailed,omitempty"`
+	Site    string `json:"site"`
+	Email   string `json:"email"`
+	URL     string `json:"url,omitempty"`
+	Mailed  bool   `json:"mailed,omitempty"`
+	Warning string `json:"warning,omitempty"` // no password can be chosen by it
 }
 
 // invite makes an agent's invitation; an earlier one is void from here on.
@@ -68,7 +69,10 @@ func (a *Admin) inviteAgent(ctx context.Context, in agentInput, _ *call) (any, e
 		if rec.Inactive {
 			return usage("%s is inactive: chatelaine agent activate %s", rec.Email, rec.Email)
 		}
-		out, err = a.invite(ctx, tx, s, rec, operator(ctx))
+		if out, err = a.invite(ctx, tx, s, rec, operator(ctx)); err != nil {
+			return err
+		}
+		out.Warning, err = enforcedWarning(tx, s, &rec, invitationIdle)
 		return err
 	})
 	return out, err

@@ -22,7 +22,8 @@ type setPasswordInput struct {
 }
 
 type ended struct {
-	Ended int `json:"ended"` // sessions
+	Ended   int    `json:"ended"`             // sessions
+	Warning string `json:"warning,omitempty"` // the password lets nobody in
 }
 
 // setPassword ends every session of the agent: whoever had the old password may
@@ -58,6 +59,9 @@ func (a *Admin) setPassword(ctx context.Context, in setPasswordInput, _ *call) (
 			return err
 		}
 		if err := a.notify(ctx, tx, s, rec, templates.NoticePasswordReset); err != nil {
+			return err
+		}
+		if out.Warning, err = enforcedWarning(tx, s, &rec, passwordIdle); err != nil {
 			return err
 		}
 		return a.record(ctx, tx, audit.PasswordChange, audit.Ref{Type: "agent", ID: rec.ID}, Change{})

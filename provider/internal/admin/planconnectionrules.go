@@ -163,11 +163,7 @@ func (r connectionRules) shutOut(proven []string) {
 	if len(names) == 0 {
 		return
 	}
-	more := ""
-	if n := len(names) - maxNamed; n > 0 {
-		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
-	}
-	r.warn("administrators who have not rehearsed it get in by break-glass alone from now on: %s%s", strings.Join(names, ", "), more)
+	r.warn("administrators who have not rehearsed it get in by break-glass alone from now on: %s", fewOf(names))
 }
 
 func (r connectionRules) targets(field, kind string, list []store.Mapped, known map[string]bool) {

@@ -95,6 +95,37 @@ func TestAnInvitationGoesToWhoCanUseIt(t *testing.T) {
 	h.refused("agents/invite", `{"email":"raj@acme.example"}`, "", "usage", "no invitations")
 }
 
+func TestWhatIsDoneAboutAPasswordThatLetsNobodyInIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	h := newPosted(t)
+	h.must("apply", "", fourLogins)
+	h.rehearsed("corp")
+	h.must("apply", "", oneSite(`connections: [{id: corp, enforce: true}]`))
+	const invited, set, shut = "the invitation leads there, and no password is chosen", "the password lets nobody in", "by break-glass and a rehearsal only"
+	by := "connection corp is enforced for their domain: "
+	for _, c := range []struct{ op, in, say string }{
+		{"agents/invite", `{"email":"raj@acme.example"}`, "agent raj@acme.example: " + by + invited},
+		{"agents/set-password", `{"email":"raj@acme.example","password":"Plum-tree lamp 44"}`, by + set},
+		{"agents/add", `{"email":"joe@acme.example"}`, "agent joe@acme.example: " + by + invited},
+		{"agents/add", `{"email":"jim@acme.example","password":"Plum-tree lamp 44"}`, by + set},
+		{"agents/add", `{"email":"jan@acme.example","roles":["administrators"]}`, shut},
+		{"agents/invite", `{"email":"ana@acme.example"}`, shut},
+	} {
+		h.says(c.op, c.in, c.say)
+	}
+	if got := h.warnings(newcomers); !slices.Equal(got, []string{"agent eve@acme.example: " + by + invited, "agent pat@acme.example: " + by + set}) {
+		t.Errorf("%q", got)
+	}
+	// Who is linked by a rehearsal gets in there, and others of another domain as ever.
+	h.update(func(tx store.Tx) error {
+		return store.Links.Create(tx, &store.Link{Connection: "corp", Subject: "1", AgentID: h.agent("ana@acme.example").ID, Rehearsed: true})
+	})
+	h.says("agents/invite", `{"email":"ana@acme.example"}`, invited)
+	if a := h.do("agents/add", `{"email":"kim@elsewhere.example"}`, ""); a.failure != nil || strings.Contains(string(a.result), "warning") {
+		t.Errorf("%s %+v", a.result, a.failure)
+	}
+}
+
 func TestUnlockingForgetsFailedSignInsAndWrongCodes(t *testing.T) {
 	t.Parallel()
 	h := newPosted(t)
