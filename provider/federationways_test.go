@@ -144,6 +144,12 @@ func TestWhoIsSignedInByAConnectionShowsItToTheAgentAndCanEndIt(t *testing.T) {
 	if !strings.Contains(p.body, "Acme SSO") {
 		t.Fatalf("the account does not name the connection: %d %s", p.status, p.body)
 	}
+	if strings.Contains(p.body, "Only your password protects") {
+		t.Errorf("the overview of who comes by single sign-on: %s", p.body)
+	}
+	if sessions := b.get(h.issuer + "/account/sessions"); !strings.Contains(sessions.body, "<dt>Proven by</dt><dd><bdi>Acme SSO</bdi></dd>") {
+		t.Errorf("the sessions: %s", sessions.body)
+	}
 	p = b.link(p, "remove-link-corp")
 	if p = b.submit(p, "confirm", nil); p.url.Path != "/account" || strings.Contains(p.body, `id="remove-link-corp"`) {
 		t.Fatalf("still linked: %d at %s", p.status, p.url)

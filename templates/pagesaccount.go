@@ -132,6 +132,10 @@ type SessionLine struct {
 	Created, Seen time.Time
 	ACR           string // how it was proven: aal1, aal2, phr
 	This          bool
+	// Federated says that it came through a customer's own login, by ConnectionName;
+	// empty: not known any more.
+	Federated      bool
+	ConnectionName string
 }
 
 // Others is how many sessions are not this one.

@@ -103,7 +103,7 @@ func functions(w words) template.FuncMap {
 			return w.say("activity."+l.Action+"."+l.Result, "activity."+l.Action, "activity.other")
 		},
 		"control": func(name string) template.HTML { return w.say("control."+name, "control.other") },
-		"acr":     func(name string) template.HTML { return w.say("acr." + name) },
+		"proven":  w.proven,
 		"because": func(kind, part string) template.HTML {
 			return w.say("new_password."+kind+"."+part, "new_password.expired."+part)
 		},

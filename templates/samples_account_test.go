@@ -43,7 +43,7 @@ func stepSamples(locale string) map[string]Page {
 	frame := testFrame(locale, "/sign-in/f1")
 	at := func(path string) Frame { return testFrame(locale, path) }
 	codes := []string{"7QFT-2M9K-X4WC-8R0B", "0ZJH-YV63-KD5N-QW1T", "M2PX-9C4R-T7GE-5HSA", "B8NY-3KQV-W6DJ-Z0FM", "4HTC-R1XS-P9ME-7YGB", "V5KD-N8WZ-2QJA-H3RT", "G6SE-0BMF-Y4XP-C9VK", "T1RJ-7HDQ-5NWA-M8ZX", "E9XC-P2GV-3TBK-S6YF", "W0MA-4ZRN-J7HE-D5QP"}
-	lines := []SessionLine{{"s2", safari, "203.0.113.0/24", day1, day2, "phr", false}, {"s3", "curl/8.5", "", day2, day2, "aal1", false}}
+	lines := []SessionLine{{"s2", safari, "203.0.113.0/24", day1, day2, "phr", false, false, ""}, {"s3", "curl/8.5", "", day2, day2, "aal1", false, false, ""}}
 	return map[string]Page{
 		"sign_in_passkey":       SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot?flow=f1", PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", CancelURL: "/oauth/authorize/f1?cancel=1"},
 		"sign_in_again":         SignInPage{Frame: frame, Action: "/sign-in/f1", Email: "raj@acme.example", FixedEmail: true, CancelURL: "/account"},
@@ -109,10 +109,13 @@ func accountSamples(locale string) map[string]Page {
 		{"something.new", "success", day1, "chatelaine", "", "", false},
 	}
 	sessions := []SessionLine{
-		{"s1", firefox, "198.51.100.7", day3, day3, "aal2", true},
-		{"s2", safari, "203.0.113.77", day1, day2, "phr", false},
-		{"s3", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", "2001:db8::/64", day2, day2, "aal1", false},
-		{"s4", "", "", day2, day2, "", false},
+		{"s1", firefox, "198.51.100.7", day3, day3, "aal2", true, false, ""},
+		{"s2", safari, "203.0.113.77", day1, day2, "phr", false, false, ""},
+		{"s3", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36", "2001:db8::/64", day2, day2, "aal1", false, false, ""},
+		{"s4", "", "", day2, day2, "", false, false, ""},
+		{"s5", firefox, "198.51.100.9", day2, day2, "aal1", false, true, "Acme SSO"},
+		{"s6", firefox, "198.51.100.9", day2, day2, "aal2", false, true, longName},
+		{"s7", firefox, "198.51.100.9", day2, day2, "aal1", false, true, ""},
 	}
 	passkeys := []FactorLine{{"p1", "Work laptop", day1, day3, false, true}, {"p2", "", day2, time.Time{}, true, false}}
 	totps := []FactorLine{{"t1", "My phone", day1, day2, false, false}}

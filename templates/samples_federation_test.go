@@ -75,6 +75,8 @@ func federationSamples(locale string) map[string]Page {
 		"visitor_choose_none":     VisitorChoosePage{Frame: shop},
 		"account_links_off": AccountPage{AccountFrame: AccountFrame{Frame: at("/account"), AgentName: "Raj Patel", AgentEmail: "raj@acme.example", CSRF: "c5rf", SignOutURL: "/oauth/logout"}, Sessions: 1,
 			HasPassword: true, PasswordsOff: true, PasswordChanged: day2, Links: []AccountLink{{"l1", "Acme SSO", "raj.patel@acme.example", day2, ""}}},
+		"account_links_password": AccountPage{AccountFrame: AccountFrame{Frame: at("/account"), AgentName: "Raj Patel", AgentEmail: "raj@acme.example", CSRF: "c5rf", SignOutURL: "/oauth/logout"}, Sessions: 1,
+			HasPassword: true, PasswordChanged: day2, Links: []AccountLink{{"l1", "Acme SSO", "raj.patel@acme.example", day2, "/account/links/l1/remove"}}},
 		"account_links": AccountPage{AccountFrame: AccountFrame{Frame: at("/account"), AgentName: "Raj Patel", AgentEmail: "raj@acme.example", CSRF: "c5rf", SignOutURL: "/oauth/logout"}, Sessions: 1,
 			Links: []AccountLink{{"l1", "Acme SSO", "raj.patel@acme.example", day2, "/account/links/l1/remove"}, {"l2", longName, "", time.Time{}, ""}}},
 	}

@@ -52,6 +52,22 @@ func (w words) federationError(p FederationErrorPage) template.HTML {
 	return ""
 }
 
+// proven is what a session was proven by; empty: not known.
+func (w words) proven(l SessionLine) template.HTML {
+	if !l.Federated {
+		return w.say("acr." + l.ACR)
+	}
+	text, ok := w["acr.through."+l.ACR]
+	if !ok {
+		text = "{name}"
+	}
+	name := template.HTML("<bdi>" + html.EscapeString(l.ConnectionName) + "</bdi>")
+	if l.ConnectionName == "" {
+		name = w.say("federation_error.nameless")
+	}
+	return template.HTML(strings.ReplaceAll(html.EscapeString(text), "{name}", string(name)))
+}
+
 // checkName is what a check looks at, in words if we have some.
 func (w words) checkName(name string) template.HTML {
 	if words := w.say("check." + name); words != "" {

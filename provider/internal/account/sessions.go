@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/arrange"
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
 	"github.com/chatelaine-id/chatelaine/store"
@@ -45,7 +47,7 @@ func order(l templates.SessionLine) int {
 func sessionLine(rec *store.Session, v *visit) templates.SessionLine {
 	return templates.SessionLine{
 		ID: rec.SID, UserAgent: rec.UserAgent, Network: rec.IP, Created: rec.Created, Seen: rec.Seen, ACR: rec.ACR,
-		This: rec.Hash == v.Session.Hash,
+		This: rec.Hash == v.Session.Hash, Federated: slices.Contains(rec.AMR, policy.AMRFederated), ConnectionName: v.site.ConnectionName(rec.Connection),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/chatelaine-id/chatelaine/policy"
 	"github.com/chatelaine-id/chatelaine/provider/internal/session"
 	"github.com/chatelaine-id/chatelaine/store"
 	"github.com/chatelaine-id/chatelaine/templates"
@@ -24,6 +25,7 @@ func (x *SignIn) showSessions(w http.ResponseWriter, r *http.Request) error {
 		for _, rec := range ending {
 			page.Sessions = append(page.Sessions, templates.SessionLine{
 				ID: rec.SID, UserAgent: rec.UserAgent, Network: rec.IP, Created: rec.Created, Seen: rec.Seen, ACR: rec.ACR,
+				Federated: slices.Contains(rec.AMR, policy.AMRFederated), ConnectionName: h.site.ConnectionName(rec.Connection),
 			})
 		}
 		return err

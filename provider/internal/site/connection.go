@@ -51,6 +51,15 @@ func (s *Site) Connection(id string) *store.Connection {
 	return nil
 }
 
+// ConnectionName is what people know a connection by, also one that is disabled; ""
+// if there is none with that id.
+func (s *Site) ConnectionName(id string) string {
+	if c := s.connections.byID[id]; c != nil {
+		return c.Name
+	}
+	return ""
+}
+
 // Connections are all of the site's, in use or not, in no order.
 func (s *Site) Connections() []*store.Connection {
 	all := make([]*store.Connection, 0, len(s.connections.byID))
