@@ -361,11 +361,21 @@ func TestAProviderBeginsOnlyWhereItMay(t *testing.T) {
 	t.Parallel()
 	h := newFederated(t, storetest.Bolt)
 	unasked := func(a *samltest.Answer) { a.InResponseTo = "" }
-	h.fails(h.back(newBrowser(t, ""), h.answer(asked{}, rajThere, unasked)), http.StatusBadRequest, "")
+	b := newBrowser(t, "")
+	p := h.back(b, h.answer(asked{}, rajThere, unasked))
+	h.fails(p, http.StatusBadRequest, "not_asked")
+	b.stop = h.idp.SSO // it leads to where it can begin
+	if p = b.link(p, "continue"); p.away == nil {
+		t.Fatalf("not sent to the provider: %d %s", p.status, p.body)
+	}
+	b.stop = ""
+	if p = b.post(h.issuer+"/federation/corp/acs", h.answer(readRequest(t, p.away), rajThere)); p.url.Path != "/account" || p.status != http.StatusOK {
+		t.Fatalf("it ended at %s (status %d): %s", p.url, p.status, p.body)
+	}
 
 	h.connect(corp(h.idp, func(c *store.Connection) { c.IdPInitiated = true }))
-	b := newBrowser(t, "")
-	p := h.back(b, h.answer(asked{relayState: "https://evil.example/"}, rajThere, unasked))
+	b = newBrowser(t, "")
+	p = h.back(b, h.answer(asked{relayState: "https://evil.example/"}, rajThere, unasked))
 	if p.status != http.StatusOK || !strings.Contains(p.body, rajThere.email) || p.away != nil {
 		t.Fatalf("no question whether to go on: %d %s", p.status, p.body)
 	}

@@ -314,7 +314,7 @@ func TestSamlifyBeginsWhereItMay(t *testing.T) {
 	t.Parallel()
 	h, idp := withSamlify(t, storetest.Bolt, "redirect")
 	b := newBrowser(t, "")
-	h.fails(idp.follow(b, b.get(idp.base+"/begin"), "raj", signedBoth), http.StatusBadRequest, "answer_expired")
+	h.fails(idp.follow(b, b.get(idp.base+"/begin"), "raj", signedBoth), http.StatusBadRequest, "not_asked")
 
 	h.connect(corp(nil, func(c *store.Connection) {
 		c.IdPInitiated, c.SAML = true, &store.SAMLConnection{MetadataURL: idp.base + "/metadata", SignRequests: true}

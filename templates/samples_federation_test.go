@@ -46,6 +46,7 @@ func federationSamples(locale string) map[string]Page {
 		"elsewhere_reset":         ElsewherePage{Frame: at("/reset"), Connection: ConnectionLink{"corp", longName, "/federation/corp/start"}, Email: longEmail},
 		"elsewhere_shut":          ElsewherePage{Frame: at("/reset"), Connection: logins(1)[0], Email: "ana@acme.example", Shut: true},
 		"federation_error":        failed("token_expired", "Acme SSO"),
+		"federation_error_asked":  FederationErrorPage{Frame: at("/federation/corp/acs"), Code: "not_asked", ConnectionName: "Acme SSO", RequestID: "5f0c1e7a9b24d3c86a10", RetryURL: "/federation/corp/start", SignInURL: "/account"},
 		"federation_error_bare":   bare,
 		"federation_error_other":  blind,
 		"federation_error_admin":  administrator(false),

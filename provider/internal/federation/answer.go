@@ -26,8 +26,8 @@ const answerLife = 5 * time.Minute
 // brings our cookies. message is what makes the answer one: it counts once, until
 // it could not be accepted any more.
 func (x *Federation) receive(w http.ResponseWriter, r *http.Request, at *attempt, id *identity, message string, until time.Time) error {
-	if id.unasked() && !at.conn.IdPInitiated {
-		return refuse(codeExpired, "nobody had asked for it, and the connection does not let the provider begin")
+	if err := at.mayBegin(id); err != nil {
+		return err
 	}
 	handle := make([]byte, 32)
 	rand.Read(handle)
@@ -51,6 +51,18 @@ func (x *Federation) receive(w http.ResponseWriter, r *http.Request, at *attempt
 		return err
 	}
 	return web.SeeOther(w, r, at.path("/resume?handle="+text))
+}
+
+// mayBegin refuses an answer that nobody had asked for, unless the connection lets the
+// provider begin.
+func (at *attempt) mayBegin(id *identity) error {
+	switch {
+	case !id.unasked() || at.conn.IdPInitiated:
+		return nil
+	case at.conn.For != store.ForAgents:
+		return refuse(codeNotForVisitors, "a visitor's sign-in begins at the widget")
+	}
+	return refuse(codeNotAsked, "nobody had asked for it, and idp_initiated is off")
 }
 
 // spend marks a one-time thing of a connection as used, or returns a fault.
@@ -203,8 +215,11 @@ func (x *Federation) confirm(w http.ResponseWriter, r *http.Request) error {
 	}
 	handle := form.Get("handle")
 	id, err := x.peek(r, at, handle)
-	if err == nil && (!id.unasked() || !at.conn.IdPInitiated || at.conn.For != store.ForAgents) {
-		err = refuse(codeExpired, "it answers a flow, or the provider may not begin any more")
+	if err == nil && (!id.unasked() || at.conn.For != store.ForAgents) {
+		err = refuse(codeExpired, "it answers a flow")
+	}
+	if err == nil {
+		err = at.mayBegin(id)
 	}
 	if err != nil {
 		return x.end(w, r, at, err)

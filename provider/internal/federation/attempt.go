@@ -112,6 +112,7 @@ func (x *Federation) note(r *http.Request, at *attempt, f *fault) {
 var statusOf = map[string]int{
 	codeProviderDown: http.StatusServiceUnavailable, codeExpired: http.StatusBadRequest, codeTokenInvalid: http.StatusBadRequest,
 	codeTokenExpired: http.StatusBadRequest, codeMissing: http.StatusBadRequest, codeReplayed: http.StatusBadRequest,
+	codeNotAsked: http.StatusBadRequest,
 }
 
 // errorPage says what happened, and leads to what helps.
@@ -129,6 +130,8 @@ func (x *Federation) errorPage(r *http.Request, at *attempt, code, requestID str
 			return page, err
 		}
 		page.RehearseURL = at.path("/rehearse")
+	case code == codeNotAsked:
+		page.RetryURL = at.path("/start")
 	case code == codeFactorNeeded:
 		page.SignInURL = at.site.Base() + "/account/factors"
 		return page, nil

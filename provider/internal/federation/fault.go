@@ -23,6 +23,7 @@ const (
 	codeEmailUnproven  = "email_not_proven"
 	codeDisabled       = "connection_disabled"
 	codeExpired        = "answer_expired"
+	codeNotAsked       = "not_asked"
 	codeProviderNo     = "provider_refused"
 	codeProviderDown   = "provider_unavailable"
 	codeNotForVisitors = "not_for_visitors"
