@@ -92,7 +92,10 @@ func TestAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T) {
 }
 
 func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storetest.Engine) {
-	h := newFederated(t, on, func(c *store.Connection) { c.Enforce = true })
+	h := newFederated(t, on, func(c *store.Connection) {
+		c.Enforce = true
+		c.Attributes = append(c.Attributes, store.Attribute{Field: "departments", From: []string{"departments"}})
+	})
 	h.apply(evaFile)
 	// Not rehearsed, it enforces nothing, whatever the record says.
 	h.signIn("desk", deskSecret, "raj@acme.example", "openid chat")
@@ -104,6 +107,17 @@ func testAnAdministratorRehearsesAndTheDomainIsEnforced(t *testing.T, on storete
 	p := h.rehearse(eva, "eva@acme.example", evaThere)
 	if p.status != http.StatusOK || !strings.Contains(p.body, "eva@acme.example") {
 		t.Fatalf("the rehearsal: %d %s", p.status, p.body)
+	}
+	// It says what no group leads to, what comes next, and where the others rehearse.
+	for _, words := range []string{
+		`Attribute <bdi class="code">departments</bdi> <span class="state">not sent`, `<bdi class="code">roles</bdi></dt><dd><span class="soft">none`, h.issuer + "/federation/corp/rehearse</code>", "ana@acme.example",
+	} {
+		if !strings.Contains(p.body, words) {
+			t.Errorf("the rehearsal does not say %q: %s", words, p.body)
+		}
+	}
+	if n := strings.Count(p.body, "<p>Clock "); n != 1 || strings.Contains(p.body, `class="bad"`) {
+		t.Errorf("%d lines about the clock, or something failed: %s", n, p.body)
 	}
 	if c := h.connection("corp"); !c.EnforceReady() || c.RehearsedBy != h.agent("eva@acme.example").ID {
 		t.Fatalf("after the rehearsal %+v", c)
@@ -162,7 +176,10 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	// A password alone does not do: whoever has it would link whom they like.
 	h.fails(h.rehearse(newBrowser(t, ""), "ana@acme.example", person{"mal", "mal@evil.example", "Mal", nil}), http.StatusForbidden, "second_factor_needed")
 	eva := newBrowser(t, "")
-	h.fails(h.rehearse(eva, "eva@acme.example", rajThere), http.StatusForbidden, "linked_to_another")
+	p := h.rehearse(eva, "eva@acme.example", rajThere)
+	if h.fails(p, http.StatusForbidden, "linked_to_another"); !strings.Contains(p.body, "chatelaine agent unlink raj@acme.example --connection corp") {
+		t.Errorf("what parts them is not said: %s", p.body)
+	}
 	// Who comes back is not who left, or would be let in by no ordinary sign-in.
 	for _, c := range []struct {
 		there person
@@ -170,7 +187,7 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 		check string
 	}{
 		{person{"ana-1", "ana@acme.example", "Ana Silva", nil}, "linked_to_another", "E-mail address"},
-		{person{"eva-9", "eva@other.example", "Eva Stein", nil}, "email_not_proven", "email_domain"},
+		{person{"eva-9", "eva@other.example", "Eva Stein", nil}, "email_not_proven", "Domain of the e-mail address"},
 		{person{"eva-9", "", "Eva Stein", nil}, "email_missing", "E-mail address"},
 	} {
 		p := h.rehearse(eva, "eva@acme.example", c.there)
@@ -187,7 +204,7 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	// A provider that did not ask anew has proven nothing about now.
 	h.fails(h.rehearse(eva, "eva@acme.example", evaThere, func(a *samltest.Answer) { a.AuthnInstant = a.Now.Add(-time.Hour) }), http.StatusForbidden, "provider_refused")
 	// What failed is shown to nobody but who rehearsed.
-	p := eva.get(h.issuer + "/federation/corp/rehearse")
+	p = eva.get(h.issuer + "/federation/corp/rehearse")
 	p = eva.submit(p, "continue", nil)
 	to, err := url.Parse(strings.TrimPrefix(p.header.Get("Refresh"), "0;url="))
 	if err != nil {
@@ -200,7 +217,8 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	}
 	back()
 	// Another address of the site's domain that nobody has here may be the same person's, and is told.
-	if p = h.rehearse(eva, "eva@acme.example", person{"eva-1", "e.stein@acme.example", "Eva Stein", nil}); p.status != http.StatusOK || !strings.Contains(p.body, "e.stein@acme.example") {
+	p = h.rehearse(eva, "eva@acme.example", person{"eva-1", "e.stein@acme.example", "Eva Stein", []string{"cn=supervisors"}})
+	if p.status != http.StatusOK || !strings.Contains(p.body, "e.stein@acme.example") || !strings.Contains(p.body, "connections: [{id: corp, enforce: true}]") || !strings.Contains(p.body, "<bdi>supervisors</bdi>") {
 		t.Errorf("another address of hers: %d %s", p.status, p.body)
 	}
 	// Linked once, nobody else there is her.

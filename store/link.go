@@ -81,4 +81,7 @@ type Check struct {
 	OK       bool   `json:"ok"`
 	Expected string `json:"expected,omitempty"`
 	Got      string `json:"got,omitempty"`
+	// Absent says that something optional was not sent: it holds, and there is nothing
+	// to see.
+	Absent bool `json:"absent,omitempty"`
 }

@@ -80,6 +80,9 @@ type RehearsedPage struct {
 	Said           []SaidLine // what the provider said, by its own names
 	Got            []SaidLine // and what our fields became of it
 	Unlinked       []string   // administrators of its domains who are not linked: with enforcement they would need break-glass
+	RehearseURL    string     // whole, for them
+	Unlink         string     // the command that parts what stands in the way; empty: nothing of that kind does
+	Enforce        string     // what the site file has to say next; empty: nothing
 	NextURL        string     // where to go on, or to try again; empty: not offered
 }
 
@@ -88,6 +91,7 @@ type CheckLine struct {
 	Name          string
 	OK            bool
 	Expected, Got string // empty: not shown
+	Absent        bool   // something optional, which was not sent
 }
 
 // SaidLine is a name with its values.

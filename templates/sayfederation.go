@@ -70,8 +70,11 @@ func (w words) proven(l SessionLine) template.HTML {
 
 // checkName is what a check looks at, in words if we have some.
 func (w words) checkName(name string) template.HTML {
-	if words := w.say("check." + name); words != "" {
+	if words := w.say("check." + strings.ReplaceAll(name, " ", "_")); words != "" {
 		return words
+	}
+	if attribute, ok := strings.CutPrefix(name, "attribute "); ok {
+		return w.say("check.attribute_named") + template.HTML(` <bdi class="code">`+html.EscapeString(attribute)+"</bdi>")
 	}
 	return template.HTML("<bdi>" + html.EscapeString(name) + "</bdi>")
 }

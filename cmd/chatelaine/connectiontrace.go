@@ -14,11 +14,16 @@ type check struct {
 	OK       bool   `json:"ok"`
 	Expected string `json:"expected,omitempty"`
 	Got      string `json:"got,omitempty"`
+	Absent   bool   `json:"absent,omitempty"`
 }
 
 // print says what was found; of what does not hold also what was expected. Some of
 // it may be a stranger's words.
 func (c check) print(t *terminal) {
+	if c.Absent {
+		t.say("  -     %-20s not sent; looked for %s", c.Name, clean(c.Expected))
+		return
+	}
 	if c.OK {
 		t.say("  ok    %-20s %s", c.Name, clean(c.Got))
 		return

@@ -25,6 +25,7 @@ type attempt struct {
 	said    map[string][]string
 	subject string
 	agent   string // whose account it is, once that is known
+	parted  string // whose link stands in the way of a rehearsal, by address; "" for nobody's
 }
 
 func cut(pattern string) (method, path string) {

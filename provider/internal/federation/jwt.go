@@ -113,7 +113,7 @@ func (x *Federation) token(w http.ResponseWriter, r *http.Request, at *attempt, 
 		Use: use, Dialect: at.conn.JWT.Dialect, Audience: at.url(""), Issuer: at.conn.JWT.Issuer, Keys: keys, Now: x.Now(), Skew: at.skew(), NotBefore: restored.At,
 	})
 	for _, c := range checks {
-		at.checks = append(at.checks, store.Check(c))
+		at.check(c.Name, c.OK, c.Expected, c.Got)
 	}
 	var no *jwt.Refused
 	if errors.As(err, &no) {

@@ -76,7 +76,7 @@ func (x oidcSource) Start(ctx context.Context, at *attempt, hint asked) (away, e
 // refusedOIDC takes the checks over, and turns a refusal into a fault.
 func (at *attempt) refusedOIDC(checks []oidc.Check, err error) error {
 	for _, c := range checks {
-		at.checks = append(at.checks, store.Check(c))
+		at.check(c.Name, c.OK, c.Expected, c.Got)
 	}
 	var no *oidc.Refused
 	switch {
@@ -208,7 +208,7 @@ func (x oidcSource) Check(ctx context.Context, at *attempt) {
 		return
 	}
 	for _, c := range x.oidc.Probe(ctx, config) {
-		at.checks = append(at.checks, store.Check(c))
+		at.check(c.Name, c.OK, c.Expected, c.Got)
 	}
 }
 

@@ -194,6 +194,7 @@ func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at 
 		if page.Email = v.Agent.Email; email != page.Email {
 			page.EmailThere = email
 		}
+		page.RehearseURL = at.url("/rehearse")
 		page.Unlinked, err = unlinkedAdministrators(tx, at)
 		if err != nil {
 			return err
@@ -205,6 +206,9 @@ func (x *Federation) finishRehearsal(w http.ResponseWriter, r *http.Request, at 
 	}
 	x.trace(r, at, nil)
 	x.clearFlow(w, r, at.flow)
+	if !at.conn.Enforce && len(provenDomains(at.site, at.conn)) > 0 {
+		page.Enforce = fmt.Sprintf("connections: [{id: %s, enforce: true}]", at.conn.ID)
+	}
 	page.Checks, page.Said, page.Got = checkLines(at.checks), saidLines(at.said), gotLines(id)
 	return x.Web.Render(w, r, http.StatusOK, page)
 }
@@ -220,11 +224,15 @@ func (x *Federation) linkOwn(ctx context.Context, tx store.Tx, at *attempt, id *
 		link.Rehearsed = true
 		return email, store.Links.Put(tx, &link)
 	case err == nil:
+		if other, err := store.Agents.Get(tx, link.AgentID); err == nil {
+			at.parted = other.Email
+		}
 		return "", refuse(codeLinked, "the subject is linked to another account")
 	case !errors.Is(err, store.ErrNotFound):
 		return "", err
 	}
 	if err := notLinkedYet(tx, at.conn.ID, agent.ID); err != nil {
+		at.parted = agent.Email
 		return "", err
 	}
 	if err := at.nobodyElses(tx, agent, email); err != nil {
@@ -279,10 +287,22 @@ func (x *Federation) rehearsalFailed(w http.ResponseWriter, r *http.Request, at 
 	if err != nil || !mine {
 		return false, err
 	}
-	return true, x.Web.Render(w, r, status, templates.RehearsedPage{
+	page := templates.RehearsedPage{
 		Frame: x.Web.Frame(r), ConnectionName: at.conn.Name, Code: code, Reason: rec.Reason, RequestID: requestID,
 		Checks: checkLines(rec.Checks), Said: saidLines(rec.Claims), NextURL: at.path("/rehearse"),
-	})
+	}
+	if at.parted != "" {
+		page.Unlink = fmt.Sprintf("chatelaine agent unlink %s --connection %s%s", at.parted, at.conn.ID, onSite(at.site))
+	}
+	return true, x.Web.Render(w, r, status, page)
+}
+
+// onSite is what a command needs besides, if it is not about the root site.
+func onSite(s *site.Site) string {
+	if s.Path == "" {
+		return ""
+	}
+	return " --site " + s.Path
 }
 
 func (x *Federation) noteRehearsal(ctx context.Context, tx store.Tx, at *attempt, agent *store.Agent) error {
@@ -334,8 +354,15 @@ func unlinkedAdministrators(tx store.Tx, at *attempt) (emails []string, err erro
 	return emails, nil
 }
 
+// checkLines says of several checks of one name that hold so but once: a response and
+// its assertion are held to the clock five times.
 func checkLines(checks []store.Check) (lines []templates.CheckLine) {
+	held := map[string]bool{}
 	for _, c := range checks {
+		if c.OK && held[c.Name] {
+			continue
+		}
+		held[c.Name] = held[c.Name] || c.OK
 		lines = append(lines, templates.CheckLine(c))
 	}
 	return lines
@@ -349,7 +376,8 @@ func saidLines(said map[string][]string) (lines []templates.SaidLine) {
 	return lines
 }
 
-// gotLines are our fields as the connection's mapping fills them.
+// gotLines are our fields as the connection's mapping fills them; roles and
+// departments also where there are none.
 func gotLines(id *identity) (lines []templates.SaidLine) {
 	p := id.Profile
 	for _, f := range []struct {
@@ -358,11 +386,10 @@ func gotLines(id *identity) (lines []templates.SaidLine) {
 	}{
 		{"email", []string{p.Email}}, {"name", []string{p.Name}}, {"given_name", []string{p.GivenName}}, {"family_name", []string{p.FamilyName}},
 		{"picture", []string{p.Picture}}, {"locale", []string{p.Locale}}, {"zoneinfo", []string{p.Zoneinfo}}, {"phone_number", []string{p.Phone}},
-		{"roles", p.Roles}, {"departments", p.Departments},
 	} {
-		if len(f.values) > 0 && f.values[0] != "" {
+		if f.values[0] != "" {
 			lines = append(lines, templates.SaidLine{Name: f.name, Values: f.values})
 		}
 	}
-	return lines
+	return append(lines, templates.SaidLine{Name: "roles", Values: grantable(p.Roles)}, templates.SaidLine{Name: "departments", Values: p.Departments})
 }

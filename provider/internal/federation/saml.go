@@ -167,14 +167,14 @@ func (x *Federation) rolledOver(ctx context.Context, at *attempt) (bool, error) 
 // fault.
 func (at *attempt) refused(checks []saml.Check, err error) error {
 	for _, c := range checks {
-		at.checks = append(at.checks, store.Check(c))
+		at.check(c.Name, c.OK, c.Expected, c.Got)
 	}
 	var no *saml.Refused
 	if !errors.As(err, &no) {
 		return err
 	}
 	if len(checks) == 0 {
-		at.checks = append(at.checks, store.Check(no.Check))
+		at.check(no.Name, no.OK, no.Expected, no.Got)
 	}
 	switch {
 	case len(no.Status) > 0:

@@ -34,7 +34,7 @@ func (x *Visitors) trace(ctx context.Context, s *site.Site, conn *store.Connecti
 		rec.IP = ip.String()
 	}
 	for _, c := range checks {
-		rec.Checks = append(rec.Checks, store.Check(c))
+		rec.Checks = append(rec.Checks, store.Check{Name: c.Name, OK: c.OK, Expected: c.Expected, Got: c.Got})
 	}
 	if err := x.putTrace(ctx, s, conn.ID, &rec); err != nil {
 		web.Log(ctx).Error().Err(err).Msg("keep the trace of a visitor's token")

@@ -60,6 +60,7 @@ type Check struct {
 	Name          string
 	OK            bool
 	Expected, Got string
+	Absent        bool // it was not sent, and nobody is kept out for that here
 }
 
 // Profile is what became of it. Values are as the provider said them, within the
@@ -147,7 +148,7 @@ func Map(kind Kind, fields []Field, roles, departments []Mapped, said Values) (p
 }
 
 func (m *mapping) check(name string, ok bool, expected, got string) {
-	m.checks = append(m.checks, Check{cut(name), ok, cut(expected), cut(got)})
+	m.checks = append(m.checks, Check{Name: cut(name), OK: ok, Expected: cut(expected), Got: cut(got)})
 }
 
 func cut(s string) string {
@@ -175,7 +176,7 @@ func (m *mapping) find(name string) (values []any, from string) {
 		return []any{field.Constant}, "constant"
 	}
 	if m.mapped(name) {
-		m.check("attribute "+name, false, strings.Join(field.From, " or "), "not there")
+		m.checks = append(m.checks, Check{Name: cut("attribute " + name), OK: true, Expected: cut(strings.Join(field.From, " or ")), Absent: true})
 	}
 	return nil, ""
 }

@@ -92,7 +92,7 @@ func TestAMappingReplacesTheNamesInWideUse(t *testing.T) {
 		}
 	}
 	_, checks, _ := profile.Map(profile.JWT, []profile.Field{from("email", "upn")}, nil, nil, values(t, text))
-	if len(checks) != 1 || checks[0].OK || checks[0].Expected != "upn" {
+	if len(checks) != 1 || !checks[0].OK || !checks[0].Absent || checks[0].Expected != "upn" {
 		t.Errorf("what is mapped and missing is told as %+v", checks)
 	}
 }
