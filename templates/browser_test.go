@@ -368,7 +368,7 @@ func keyboardOrder(t *testing.T, b *browser) {
 		"sign_in_wrong":        {"problem", "e-mail address", "password", "Or reset your password.", "email", "Forgot your password?", "password", "show password", "continue"},
 		"sign_in_everything":   {"email", "Forgot your password?", "password", "show password", "continue", "connection-corp", "connection-entra", "Cancel and go back to Agent Desk"},
 		"sign_in_email_wanted": {"problem", "email", "password"},
-		"set_up_problems":      {"problem", "Enter an e-mail address like name@example.com.", "Use a longer password."},
+		"set_up_problems":      {"problem", "Enter an e-mail address like name@example.com.", "At least 8 characters"},
 		"error":                {"nothing", "Skip to content", "For the developer"},
 	} {
 		b.open(t, "en", name)

@@ -108,7 +108,8 @@ type SetUpPage struct {
 	Frame
 	Action      string
 	Email, Name string
-	MinLength   int      // of the password; 0: not said
+	Rules       []RuleLine
+	CheckURL    string   // as NewPasswordPage's, which also gets email and name; empty: no live ticks
 	Problems    []string // keys under problem.…, which begin with email_, name_, password_ or confirm_ where a field is at fault
 }
 
@@ -167,6 +168,12 @@ func (p SignInPage) Others() []ConnectionLink {
 
 // LocaleLinks are none, as a link to the same page would lead to a spent one.
 func (SetUpDonePage) LocaleLinks() []LocaleLink { return nil }
+
+// Fields is the part of the page that the fields for a new password show.
+func (p SetUpPage) Fields() passwordForm { return passwordForm{p.Rules, p.CheckURL, p.Problems, false} }
+
+// Failed are the rules that are broken, to be said in the summary.
+func (p SetUpPage) Failed() []RuleLine { return p.Fields().Failed() }
 
 // GlassURL is where the codes are typed.
 func (p SetUpDonePage) GlassURL() string {

@@ -46,7 +46,7 @@ func around(file string) []string {
 
 // plain pages have none of the parts in forms.html.
 var plain = []string{
-	"consent", "error", "form_post", "home", "refused", "set_up", "sign_out", "signed_out",
+	"consent", "error", "form_post", "home", "refused", "sign_out", "signed_out",
 	"federation_error", "federation_confirm", "rehearsed", "provider_post", "single_sign_out", "visitor_done", "visitor_failed", "visitor_choose", "lead", "elsewhere",
 }
 
@@ -78,7 +78,6 @@ var names = strings.NewReplacer(
 	"{agent_email}", `<bdi>{{$.AgentEmail}}</bdi>`,
 	"{site}", `<bdi>{{$.SiteName}}</bdi>`,
 	"{email}", `<b><bdi>{{$.Email}}</bdi></b>`,
-	"{min_length}", `{{$.MinLength}}`,
 	"{minutes}", `{{$.Minutes}}`,
 	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
 	"{through}", `<b><bdi>{{$.ConnectionName}}</bdi></b>`,

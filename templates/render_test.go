@@ -52,7 +52,7 @@ func TestALostConnectionIsAnError(t *testing.T) {
 func TestTypedValuesComeBackButNoPassword(t *testing.T) {
 	t.Parallel()
 	in := render(t, SignInPage{Email: "raj@acme.example", Problem: "wrong_credentials"})
-	up := render(t, SetUpPage{Email: "ana@acme.example", Name: "Ana", Problems: []string{"password_too_short"}})
+	up := render(t, SetUpPage{Email: "ana@acme.example", Name: "Ana", Problems: []string{"password_missing"}})
 	for page, want := range map[string]string{in: `value="raj@acme.example"`, up: `value="Ana"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %s in\n%s", want, page)

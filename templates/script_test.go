@@ -247,6 +247,26 @@ func rulesAreTicked(t *testing.T, b *browser) {
 	await(unknown)
 	b.complaints() // the browser notes the 404 itself
 	b.expect(t)
+	// At the set-up, whose they will be is typed beside.
+	asked := make(chan string, 10)
+	b.answers(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.PostForm.Encode()
+		fmt.Fprint(w, `{"rules":[{"rule":"length","ok":true},{"rule":"names","ok":false}]}`)
+	})
+	b.open(t, "en", "set_up")
+	b.do(t, chromedp.SendKeys(chromedp.ID("name"), "Ana"), chromedp.SendKeys(field, "Ana-Silva"))
+	await("length:ok kinds: names:failed common: breached:")
+	if got := <-asked; got != "email=&name=Ana&new_password=Ana-Silva" {
+		t.Errorf("asked with %s", got)
+	}
+	b.do(t, chromedp.SendKeys(chromedp.ID("email"), "a@b.example")) // asks anew
+	select {
+	case <-asked:
+	case <-time.After(5 * time.Second):
+		t.Error("an address that is typed later is not looked at")
+	}
+	b.answers(nil)
+	b.expect(t)
 }
 
 func codesAreKept(t *testing.T, b *browser) {

@@ -116,6 +116,7 @@
     const say = document.getElementById("rules-say");
     let timer = 0;
     let asking = new AbortController();
+    const beside = typed.form.querySelectorAll("[data-checked]"); // what the password must not repeat
     const show = (ticks) => {
       const broken = [];
       for (const line of rules.children) {
@@ -133,6 +134,7 @@
       const mine = (asking = new AbortController());
       const giveUp = setTimeout(() => mine.abort("late"), 5000);
       const body = hidden(typed.form);
+      for (const input of beside) body.append(input.name, input.value);
       body.append("new_password", typed.value);
       try {
         const { rules: ticks } = await ask(rules.dataset.check, body, mine.signal);
@@ -143,12 +145,13 @@
         clearTimeout(giveUp);
       }
     };
-    typed.addEventListener("input", () => {
+    const soon = () => {
       clearTimeout(timer);
       asking.abort();
       if (typed.value === "") show([]);
       else timer = setTimeout(check, 250);
-    });
+    };
+    for (const input of [typed, ...beside]) input.addEventListener("input", soon);
   }
 
   // What is to be kept can be copied and printed.

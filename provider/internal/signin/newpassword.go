@@ -41,8 +41,15 @@ func (x *SignIn) newPasswordForm(w http.ResponseWriter, r *http.Request, status 
 		Frame: x.Web.Frame(r), Action: p.action, Kind: p.kind, Days: p.days, Email: p.agent.Email,
 		CheckURL: p.check, Problems: p.problems, SkipAction: p.skip, ClientName: p.client, CancelURL: p.cancel,
 	}
-	for _, c := range p.checks {
-		if c.Rule == policy.PasswordHistory && p.agent.PasswordHash == "" { // there was none before
+	page.Rules = ruleLines(p.checks, judged, p.agent.PasswordHash == "")
+	return x.Web.Render(w, r, status, page, p.actions...)
+}
+
+// ruleLines are the rules as a page shows them: without what they say if nothing was
+// judged, and without that of former passwords if this is the first.
+func ruleLines(checks []policy.PasswordCheck, judged, first bool) (lines []templates.RuleLine) {
+	for _, c := range checks {
+		if c.Rule == policy.PasswordHistory && first {
 			continue
 		}
 		line := templates.RuleLine{Rule: c.Rule, Wanted: c.Wanted}
@@ -53,9 +60,9 @@ func (x *SignIn) newPasswordForm(w http.ResponseWriter, r *http.Request, status 
 		default:
 			line.State = templates.RuleFailed
 		}
-		page.Rules = append(page.Rules, line)
+		lines = append(lines, line)
 	}
-	return x.Web.Render(w, r, status, page, p.actions...)
+	return lines
 }
 
 // newPasswordAgain shows the form again, with what is wrong.

@@ -98,16 +98,35 @@ func (x *SignIn) showSetUp(w http.ResponseWriter, r *http.Request) error {
 	if err := x.linkWorks(r, site.From(r.Context())); err != nil {
 		return err
 	}
-	return x.setUpForm(w, r, http.StatusOK, administrator{}, nil)
+	return x.setUpForm(w, r, http.StatusOK, administrator{}, nil, nil)
 }
 
-func (x *SignIn) setUpForm(w http.ResponseWriter, r *http.Request, status int, a administrator, problems []string) error {
+// setUpForm shows it, with what the rules say of the password: nil if none was typed.
+func (x *SignIn) setUpForm(w http.ResponseWriter, r *http.Request, status int, a administrator, checks []policy.PasswordCheck, problems []string) error {
 	s := site.From(r.Context())
+	judged := checks != nil
+	if !judged {
+		checks = x.Rules.Check(s, a.who(), "")
+	}
+	action := s.Base() + "/set-up/" + url.PathEscape(r.PathValue("token"))
 	page := templates.SetUpPage{
-		Frame: x.Web.Frame(r), Action: s.Base() + "/set-up/" + url.PathEscape(r.PathValue("token")),
-		Email: a.typed, Name: a.name, MinLength: password.RulesOf(s.Settings.Password).Least(false), Problems: problems,
+		Frame: x.Web.Frame(r), Action: action, Email: a.typed, Name: a.name, Rules: ruleLines(checks, judged, true), CheckURL: action + "/check", Problems: problems,
 	}
 	return x.Web.Render(w, r, status, page)
+}
+
+// checkSetUp is POST /set-up/{token}/check: the ticks while one types.
+func (x *SignIn) checkSetUp(w http.ResponseWriter, r *http.Request) error {
+	s := site.From(r.Context())
+	form, err := web.ReadForm(r)
+	if err != nil {
+		return err
+	}
+	if err := x.linkWorks(r, s); err != nil {
+		return err
+	}
+	a, _ := parseAdministrator(form)
+	return x.ticks(w, s, store.Agent{Name: a.name, Email: a.email}, Facts{}, form)
 }
 
 // submitSetUp checks the link before it hashes and again as it spends it.
@@ -121,16 +140,16 @@ func (x *SignIn) submitSetUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a, problems := parseAdministrator(form)
-	prepared, more, err := x.setUpPassword(r.Context(), s, a, len(problems) > 0)
+	prepared, checks, err := x.setUpPassword(r.Context(), s, a, len(problems) > 0)
 	if err != nil {
 		return err
 	}
-	if problems = append(problems, more...); len(problems) > 0 {
-		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, problems)
+	if len(problems) > 0 || len(policy.PasswordFailed(checks)) > 0 {
+		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, checks, problems)
 	}
 	codes, err := x.claim(r.Context(), s, r.PathValue("token"), a, prepared)
 	if errors.Is(err, store.ErrExists) {
-		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, []string{"email_taken"})
+		return x.setUpForm(w, r, http.StatusUnprocessableEntity, a, checks, []string{"email_taken"})
 	}
 	if err != nil {
 		return err
@@ -184,9 +203,9 @@ func (x *SignIn) claim(ctx context.Context, s *site.Site, token string, a admini
 // administrator is what was typed for the first one.
 type administrator struct {
 	typed, email, name, pw string
-
-	differs bool // the password, repeated
 }
+
+func (a administrator) who() password.Who { return password.Who{Name: a.name, Email: a.email} }
 
 const maxName = 120 // characters
 
@@ -208,47 +227,25 @@ func parseAdministrator(form url.Values) (a administrator, problems []string) {
 		problems = append(problems, "name_invalid")
 	}
 	a.pw = form.Get("new_password")
+	if a.pw == "" {
+		return a, append(problems, "password_missing")
+	}
 	if pw, err := password.Normalize(a.pw); err == nil { // else the rules say what is wrong with it
-		again, err := password.Normalize(form.Get("confirm_password"))
-		a.differs = err != nil || again != pw
+		if again, err := password.Normalize(form.Get("confirm_password")); err != nil || again != pw {
+			problems = append(problems, "confirm_mismatch")
+		}
 	}
 	return a, problems
 }
 
-// setUpPassword holds the password to the site's rules and prepares it, unless
-// something else is wrong.
-func (x *SignIn) setUpPassword(ctx context.Context, s *site.Site, a administrator, wrong bool) (p password.Prepared, problems []string, err error) {
-	who := password.Who{Name: a.name, Email: a.email}
-	if a.pw == "" {
-		return p, []string{"password_missing"}, nil
+// setUpPassword holds the password to the site's rules, and prepares it unless
+// something else is wrong; nil: none was typed.
+func (x *SignIn) setUpPassword(ctx context.Context, s *site.Site, a administrator, wrong bool) (p password.Prepared, checks []policy.PasswordCheck, err error) {
+	switch {
+	case a.pw == "":
+		return p, nil, nil
+	case wrong:
+		return p, x.Rules.Check(s, a.who(), a.pw), nil
 	}
-	var checks []policy.PasswordCheck
-	if wrong || a.differs {
-		checks = x.Rules.Check(s, who, a.pw)
-	} else if p, checks, err = x.Rules.Prepare(ctx, s, &store.Agent{}, who, a.pw, password.Administrator); err != nil {
-		return p, nil, err
-	}
-	for _, failed := range policy.PasswordFailed(checks) {
-		problems = append(problems, setUpProblem(failed.Rule))
-	}
-	if a.differs {
-		problems = append(problems, "confirm_mismatch")
-	}
-	return p, problems, nil
-}
-
-// setUpProblem is the message key for a broken rule.
-func setUpProblem(rule string) string {
-	switch rule {
-	case policy.PasswordLength:
-		return "password_too_short"
-	case policy.PasswordTooLong:
-		return "password_too_long"
-	case policy.PasswordText:
-		return "password_invalid"
-	case policy.PasswordNames:
-		return "password_name"
-	default:
-		return "password_" + rule // kinds, common, breached
-	}
+	return x.Rules.Prepare(ctx, s, &store.Agent{}, a.who(), a.pw, password.Administrator)
 }

@@ -203,6 +203,33 @@ func TestTheSetUpFormListsAllThatIsWrongAndKeepsTheLink(t *testing.T) {
 	}
 }
 
+func TestTheSetUpFormNamesTheRulesAndTicksThem(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	path := h.setUpLink()
+	b := h.browser()
+	got := b.get(path)
+	for _, rule := range []string{"length", "kinds", "names", "common"} {
+		if !strings.Contains(got.body, `data-rule="`+rule+`" data-state=""`) {
+			t.Errorf("%s is not named: %s", rule, got.body)
+		}
+	}
+	// Four words are long, and of two kinds of characters only.
+	got = b.post(path+"/check", "email", "root@acme.example", "name", "Ruth Root", "new_password", "plum tree lamp ruth")
+	for _, tick := range []string{`{"rule":"length","ok":true`, `{"rule":"kinds","ok":false`, `{"rule":"names","ok":false`} {
+		if got.status != http.StatusOK || !strings.Contains(got.body, tick) {
+			t.Errorf("%d %s has no %s", got.status, got.body, tick)
+		}
+	}
+	got = b.post(path, "email", "root@acme.example", "name", "R", "new_password", "plum tree lamp moon", "confirm_password", "plum tree lamp moon")
+	if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, `data-rule="kinds" data-state="failed"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := b.post("/set-up/"+strings.Repeat("A", 43)+"/check", "new_password", "x"); got.status != http.StatusGone {
+		t.Errorf("without the link: %d", got.status)
+	}
+}
+
 func TestOnlyAHashOfTheSetUpLinkIsStored(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -18,6 +18,7 @@
 //	GET POST  /reset                     the new password of that link; …/check
 //	GET POST  /break-glass               lift one control by an offline code
 //	GET POST  /set-up/{token}            the first administrator
+//	POST      /set-up/{token}/check      whether a password keeps the rules, as one types
 //
 // A sign-in begins at oauth's authorization endpoint and ends with a session and
 // a redirect back there; the two share the sealed cookie and nothing else. A
@@ -125,4 +126,5 @@ func (x *SignIn) Routes(mux *http.ServeMux) {
 	}
 	mux.Handle("GET /set-up/{token}", x.Web.Page(x.showSetUp))
 	mux.Handle("POST /set-up/{token}", x.Web.Page(x.submitSetUp))
+	mux.Handle("POST /set-up/{token}/check", x.Web.Page(x.checkSetUp))
 }
