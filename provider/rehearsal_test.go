@@ -176,7 +176,11 @@ func TestARehearsalIsTheAdministratorsOwn(t *testing.T) {
 	// A password alone does not do: whoever has it would link whom they like.
 	h.fails(h.rehearse(newBrowser(t, ""), "ana@acme.example", person{"mal", "mal@evil.example", "Mal", nil}), http.StatusForbidden, "second_factor_needed")
 	eva := newBrowser(t, "")
-	p := h.rehearse(eva, "eva@acme.example", rajThere)
+	p := eva.get(h.issuer + "/federation/corp/rehearse")
+	if !strings.Contains(p.body, "Sign in with your password to rehearse <b><bdi>Acme SSO</bdi></b>") || strings.Contains(p.body, "connection-corp") {
+		t.Errorf("the sign-in for a rehearsal: %s", p.body)
+	}
+	p = h.rehearse(eva, "eva@acme.example", rajThere)
 	if h.fails(p, http.StatusForbidden, "linked_to_another"); !strings.Contains(p.body, "chatelaine agent unlink raj@acme.example --connection corp") {
 		t.Errorf("what parts them is not said: %s", p.body)
 	}

@@ -29,6 +29,7 @@ type SignInPage struct {
 	Email       string           // what was typed, or login_hint
 	FixedEmail  bool             // somebody signs in again, and nobody else can
 	ClientName  string           // the application one is signing in to; empty: not shown
+	Rehearses   string           // the connection that is about to be rehearsed, by name; empty: none
 	Notice      string           // key under notice.…: what has just been done; empty: none
 	Problem     string           // key under problem.…; empty: none
 	Connections []ConnectionLink // at most 8 look right

@@ -80,6 +80,7 @@ var names = strings.NewReplacer(
 	"{email}", `<b><bdi>{{$.Email}}</bdi></b>`,
 	"{minutes}", `{{$.Minutes}}`,
 	"{connection}", `<bdi>{{.Name}}</bdi>`, // in the list of connections
+	"{rehearses}", `<b><bdi>{{$.Rehearses}}</bdi></b>`,
 	"{through}", `<b><bdi>{{$.ConnectionName}}</bdi></b>`,
 	"{email_there}", `<b><bdi>{{$.EmailThere}}</bdi></b>`,
 	"{current_email}", `<b><bdi>{{$.CurrentEmail}}</bdi></b>`,

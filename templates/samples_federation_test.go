@@ -36,6 +36,7 @@ func federationSamples(locale string) map[string]Page {
 	said := []SaidLine{{"urn:oid:0.9.2342.19200300.100.1.3", []string{"ana@acme.example"}}, {"memberOf", []string{"cn=supervisors,ou=groups,dc=acme,dc=example", "cn=staff,ou=groups,dc=acme,dc=example"}}, {"telephoneNumber", nil}}
 	return map[string]Page{
 		"sign_in_one":             SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot", Connections: logins(1)},
+		"sign_in_rehearse":        SignInPage{Frame: frame, Action: "/sign-in/f1", Rehearses: "Acme SSO", Email: "ana@acme.example", FixedEmail: true, ForgotURL: "/forgot"},
 		"sign_in_three":           SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", PasskeyURL: "/sign-in/f1/passkey/options", PasskeyAction: "/sign-in/f1/passkey", Connections: logins(3)},
 		"sign_in_eight":           SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot", Connections: logins(8), CancelURL: "/oauth/authorize/f1?cancel=1"},
 		"sign_in_by_domain":       SignInPage{Frame: frame, Action: "/sign-in/f1", ClientName: "Agent Desk", ForgotURL: "/forgot", ByDomain: true},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chatelaine-id/chatelaine/policy"
@@ -113,6 +114,23 @@ func (x *SignIn) offerConnections(s *site.Site, f flow, page *templates.SignInPa
 	for _, c := range all {
 		page.Connections = append(page.Connections, templates.ConnectionLink{ID: c.ID, Name: c.Name, URL: f.startURL(s, c, "")})
 	}
+}
+
+// rehearses is the connection that somebody signs in to rehearse; nil: none. It is no
+// way in for them: what it links is their own account.
+func (f flow) rehearses(s *site.Site) *store.Connection {
+	id, ok := strings.CutPrefix(f.Return, "/federation/")
+	if !ok {
+		return nil
+	}
+	if id, ok = strings.CutSuffix(id, "/rehearse"); !ok {
+		return nil
+	}
+	id, err := url.PathUnescape(id)
+	if err != nil {
+		return nil
+	}
+	return s.Connection(id)
 }
 
 // leadsAway is the connection that the page gives way to, unless somebody came

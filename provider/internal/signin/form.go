@@ -114,7 +114,7 @@ func (x *SignIn) show(w http.ResponseWriter, r *http.Request) error {
 	h, err := x.peek(r, f)
 	switch {
 	case errors.Is(err, errNotBegun), err == nil && h.step.Name == StepPassword:
-		if c := x.leadsAway(r, site.From(r.Context())); c != nil {
+		if c := x.leadsAway(r, site.From(r.Context())); c != nil && f.rehearses(site.From(r.Context())) == nil {
 			return web.SeeOther(w, r, f.startURL(site.From(r.Context()), c, f.query.Get("login_hint")))
 		}
 		return x.form(w, r, f, http.StatusOK, f.query.Get("login_hint"), "")
@@ -151,7 +151,11 @@ func (x *SignIn) form(w http.ResponseWriter, r *http.Request, f flow, status int
 	if factor.PasskeysPossible(s) {
 		page.PasskeyURL, page.PasskeyAction = f.path(s, "/passkey/options"), f.path(s, "/passkey")
 	}
-	x.offerConnections(s, f, &page)
+	if c := f.rehearses(s); c != nil {
+		page.Rehearses = c.Name
+	} else {
+		x.offerConnections(s, f, &page)
+	}
 	if f.AgentHint != "" {
 		var err error
 		if page.Email, err = x.hinted(r, s, f.AgentHint); err != nil {
