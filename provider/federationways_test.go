@@ -150,6 +150,9 @@ func TestWhoIsSignedInByAConnectionShowsItToTheAgentAndCanEndIt(t *testing.T) {
 	if sessions := b.get(h.issuer + "/account/sessions"); !strings.Contains(sessions.body, "<dt>Proven by</dt><dd><bdi>Acme SSO</bdi></dd>") {
 		t.Errorf("the sessions: %s", sessions.body)
 	}
+	if out := b.get(h.issuer + "/oauth/logout"); !strings.Contains(out.body, "You came in with <b><bdi>Acme SSO</bdi></b>") || !strings.Contains(out.body, `href="/account"`) {
+		t.Errorf("the sign-out: %s", out.body)
+	}
 	p = b.link(p, "remove-link-corp")
 	if p = b.submit(p, "confirm", nil); p.url.Path != "/account" || strings.Contains(p.body, `id="remove-link-corp"`) {
 		t.Fatalf("still linked: %d at %s", p.status, p.url)

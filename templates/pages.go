@@ -94,6 +94,9 @@ type SignOutPage struct {
 	AgentName    string
 	ClientName   string // who asks; empty: not shown
 	CancelURL    string // empty: not offered
+	// ConnectionName is of the customer's own login that they came through, which the
+	// sign-out goes on to; empty: none.
+	ConnectionName string
 }
 
 // SignedOutPage says that the session is over.

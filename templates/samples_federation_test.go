@@ -67,6 +67,7 @@ func federationSamples(locale string) map[string]Page {
 			Checks: []CheckLine{{Name: "signature", OK: true}, {Name: "audience", Expected: "https://id.acme.example/federation/corp", Got: "https://id.acme.example/federation/" + longName}, {Name: "clock"}}},
 		"lead":                    LeadPage{Frame: frame, Connection: logins(1)[0]},
 		"provider_post":           ProviderPostPage{Frame: at("/federation/corp/start"), Action: "https://idp.example/sso", ConnectionName: "Acme SSO", Fields: [][2]string{{"SAMLRequest", "PHNhbWxwOkF1dGhuUmVxdWVzdC8+"}, {"RelayState", "r1"}}},
+		"sign_out_federated":      SignOutPage{Frame: at("/oauth/logout"), Action: "/oauth/logout", CSRF: "c5rf", AgentName: "Raj Patel", ConnectionName: "Acme SSO", CancelURL: "/account"},
 		"single_sign_out":         SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", URL: "https://idp.example/slo?SAMLRequest=x", ReturnURL: "/"},
 		"single_sign_out_post":    SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Action: "https://idp.example/slo", Fields: [][2]string{{"SAMLRequest", "eA=="}}, ReturnURL: "http://localhost:8081/", ClientName: "Agent Desk"},
 		"single_sign_out_done":    SingleSignOutPage{Frame: at("/federation/corp/slo"), ConnectionName: "Acme SSO", Done: true, ReturnURL: "http://localhost:8081/", ClientName: "Agent Desk"},

@@ -295,6 +295,11 @@ func codesAreKept(t *testing.T, b *browser) {
 	b.media(t)
 
 	// The browser itself asks for the tick: the codes are shown once.
+	b.open(t, "en", "set_up_done_codes")
+	b.do(t, chromedp.Click(chromedp.ID("continue")), chromedp.Sleep(100*time.Millisecond))
+	if path := eval[string](t, b, `location.pathname`); path != "/page/en/set_up_done_codes" {
+		t.Errorf("it goes on to %s without the codes being kept", path)
+	}
 	b.open(t, "en", "recovery_codes")
 	b.do(t, chromedp.Click(chromedp.ID("continue")), chromedp.Sleep(100*time.Millisecond))
 	b.expect(t)

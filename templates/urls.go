@@ -20,6 +20,9 @@ func (p SignInPage) check() error {
 func (p ConsentPage) check() error { return local(p.Action) }
 func (p SignOutPage) check() error { return local(p.Action) }
 func (p SetUpPage) check() error   { return local(p.Action, p.CheckURL) }
+func (p SetUpDonePage) check() error {
+	return local(p.SignInURL)
+}
 func (p FormPostPage) check() error {
 	if !web(p.Action) {
 		return errors.New("a form may be posted to http and https only")

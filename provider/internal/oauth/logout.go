@@ -258,7 +258,10 @@ func (o *OAuth) confirmLogout(w http.ResponseWriter, r *http.Request, s *site.Si
 	if err != nil {
 		return err
 	}
-	page := templates.SignOutPage{Frame: o.logoutFrame(r, request), Action: s.Base() + "/oauth/logout/confirm", CSRF: token}
+	page := templates.SignOutPage{Frame: o.logoutFrame(r, request), Action: s.Base() + "/oauth/logout/confirm", CSRF: token, CancelURL: s.Base() + "/account"}
+	if c := s.Connection(rec.Connection); c != nil {
+		page.ConnectionName = c.Name
+	}
 	if request.client != nil {
 		page.ClientName = request.client.Name
 		page.Fields = append(page.Fields, templates.Field{Name: "client_id", Value: request.client.ID})
