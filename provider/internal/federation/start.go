@@ -2,6 +2,7 @@ package federation
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/chatelaine-id/chatelaine/provider/internal/web"
