@@ -46,6 +46,9 @@ type terminal struct {
 	environ  []string
 }
 
+// say is, as what a hundred places call, not inlined in each.
+//
+//go:noinline
 func (t *terminal) say(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format+"\n", args...) }
 func (t *terminal) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.err, "chatelaine: "+format+"\n", args...)

@@ -45,6 +45,7 @@ type fault struct {
 
 func (f *fault) Error() string { return f.code + ": " + f.reason }
 
+//go:noinline
 func refuse(code, reason string, args ...any) error {
 	return &fault{code, fmt.Sprintf(reason, args...)}
 }

@@ -51,6 +51,8 @@ func (e *publicError) Unwrap() error { return e.err }
 
 // Public returns err with a sentence that may be shown to who asked. The text
 // must hold nothing secret; everything else of an error is only logged.
+//
+//go:noinline
 func Public(err error, text string) error { return &publicError{err, text} }
 
 // PublicText returns the sentence that Public attached, or "".
