@@ -61,20 +61,6 @@ func (h *running) forgetSessions(email string) {
 	})
 }
 
-// sayLogout is the liar's word that somebody has signed out there.
-func (h *running) sayLogout(op *liar, claims map[string]any) {
-	h.t.Helper()
-	claims["jti"], claims["events"] = randomID(), map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
-	resp, err := http.PostForm(h.issuer+"/federation/liar/backchannel", url.Values{"logout_token": {op.sign("logout+jwt", claims)}})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		h.t.Fatalf("a logout: %d", resp.StatusCode)
-	}
-}
-
 func TestWhatOutlivesASessionEndsWithTheLoginItRestsOn(t *testing.T) {
 	storetest.OnBothEngines(t, testWhatOutlivesASessionEndsWithTheLoginItRestsOn)
 }
@@ -87,7 +73,7 @@ func testWhatOutlivesASessionEndsWithTheLoginItRestsOn(t *testing.T, on storetes
 		how func()
 		all bool // of the connection, not of Raj alone
 	}{
-		"the provider's logout": {func() { h.sayLogout(op, map[string]any{"sub": "raj-7"}) }, false},
+		"the provider's logout": {func() { h.backchannel(op, map[string]any{"sub": "raj-7"}) }, false},
 		"an operator unlinks": {func() {
 			h.control("agents/unlink", map[string]any{"email": "raj@acme.example", "connection": "liar"}, "")
 		}, false},
@@ -146,7 +132,7 @@ func TestAnAgentWhoUnlinksEndsWhatOutlivedTheirSessionsFromThere(t *testing.T) {
 	}
 	here = h.refreshed(here) // in the session in which they unlinked it
 	h.forgetSessions("raj@acme.example")
-	h.sayLogout(op, map[string]any{"sub": "raj-7"})
+	h.backchannel(op, map[string]any{"sub": "raj-7"})
 	if _, status := h.refresh(here.Refresh); status != http.StatusBadRequest {
 		t.Errorf("the provider's logout does not reach it without the link: %d", status)
 	}

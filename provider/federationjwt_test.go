@@ -269,7 +269,7 @@ func TestAPortalBeginsOnlyWhereItMay(t *testing.T) {
 	unasked := func() page {
 		return newBrowser(t, "").post(h.issuer+"/federation/portal/jwt", url.Values{"jwt": {h.portalToken(nil)}, "return_to": {"https://evil.example/?state="}})
 	}
-	h.refusedWith(unasked(), "answer_expired")
+	h.refusedWith(unasked(), "not_asked")
 	h.connect(h.portal(func(c *store.Connection) { c.IdPInitiated = true }))
 	if p := unasked(); p.status != http.StatusOK || p.url.Path != "/federation/portal/resume" || !strings.Contains(p.body, `<bdi>raj@acme.example</bdi>`) {
 		t.Errorf("no question whether to go on: %d at %s: %s", p.status, p.url, between(p.body, "<h1>", "</h1>"))

@@ -82,7 +82,7 @@ func TestOIDCProviderSignsAnAgentInAndOut(t *testing.T) {
 
 func testOIDCProviderSignsAnAgentInAndOut(t *testing.T, on storetest.Engine) {
 	h, op := withNodeOP(t, on, nodeClient{"RS256", "client_secret_basic", true}, func(c *store.Connection) { c.Create = true })
-	if looked := h.control("connections/check", map[string]any{"connection": "upstream"}, ""); looked["ok"] != true || !strings.Contains(fmt.Sprint(looked), "it refuses the code alone") {
+	if looked := h.control("connections/check", map[string]any{"connection": "upstream"}, ""); looked["ok"] != true || !strings.Contains(fmt.Sprint(looked), "it refused only the made-up code") {
 		t.Errorf("a look at the connection says %v", looked)
 	}
 	b, verifier := newBrowser(t, deskCallback), oauth2.GenerateVerifier()

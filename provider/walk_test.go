@@ -230,8 +230,7 @@ func passkeyServes(t *testing.T, r *walkers, how manner) {
 	asked = h.begin()
 	w.open(asked.url)
 	w.says("Use a passkey")
-	w.unlock(true)
-	w.press("passkey")
+	w.offer()
 	h.want(asked, w.back(), "phr by hwk+mfa+user")
 }
 

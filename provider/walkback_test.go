@@ -184,8 +184,7 @@ func passkeyOpensALockedAccount(t *testing.T, r *walkers, how manner) {
 	w.open(asked.url)
 	w.signIn(raj, agentPassword)
 	w.says("don’t match an account here")
-	w.unlock(true)
-	w.press("passkey")
+	w.offer()
 	h.want(asked, w.back(), "phr by hwk+mfa+user")
 
 	// Nobody knows the passkey any more, and the page that says so can be read in
@@ -194,8 +193,7 @@ func passkeyOpensALockedAccount(t *testing.T, r *walkers, how manner) {
 	w.unlock(false)
 	w.open(h.begin().url)
 	w.says("to continue to Agent Desk", "Use a passkey")
-	w.unlock(true)
-	w.press("passkey")
+	w.offer()
 	w.wait("document.getElementById('problem') !== null", "says that it is wrong")
 	w.unlock(false) // the device would go on offering it
 	time.Sleep(300 * time.Millisecond)
@@ -323,6 +321,7 @@ func glassIsBroken(t *testing.T, r *walkers, how manner) {
 	w.press("continue")
 	w.says("The administrator is ready", "Emergency codes", h.issuer+"/break-glass")
 	codes := w.keepCodes(5)
+	w.press("saved")
 	w.press("continue")
 	w.signIn("ada@acme.example", next)
 	w.says("Your account", "Ada First")

@@ -371,3 +371,16 @@ func (w *window) unlock(there bool) {
 	w.t.Helper()
 	w.do(command(webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: w.device, Enabled: there}))
 }
+
+// offer holds the device out to a sign-in page and presses its button. A page that
+// takes a passkey from the list of addresses too may have taken it before.
+func (w *window) offer() {
+	w.t.Helper()
+	w.wait("document.getElementById('passkey')?.checkVisibility()", "has passkey")
+	w.unlock(true)
+	soon, cancel := context.WithTimeout(w.tab, 3*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(soon, chromedp.Click("#passkey")); err != nil {
+		w.t.Log("the button was gone:", err)
+	}
+}

@@ -86,10 +86,9 @@ func New(o Options) *Visitors {
 // Routes adds the routes; paths are relative to the site's prefix.
 func (x *Visitors) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /visitors/start", x.Web.JSON(x.start))
+	mux.Handle("OPTIONS /visitors/start", http.HandlerFunc(x.preflight))
 	mux.Handle("POST /visitors/end", x.Web.JSON(x.end))
-	for _, path := range []string{"/visitors/start", "/visitors/end"} {
-		mux.Handle("OPTIONS "+path, http.HandlerFunc(x.preflight))
-	}
+	mux.Handle("OPTIONS /visitors/end", http.HandlerFunc(x.preflight))
 }
 
 // Refusal is an ErrRefused, or an ErrGrant, with its reason, which the widget acts
