@@ -67,6 +67,8 @@ func filled(page Page, s string, yes bool) Page {
 	switch page.(type) {
 	case FormPostPage, ProviderPostPage:
 		v.FieldByName("Action").SetString("https://desk.example/callback")
+	case SetUpDonePage: // with codes it is a form
+		v.FieldByName("SignInURL").SetString("/form")
 	case SingleSignOutPage:
 		v.FieldByName("Action").SetString("https://idp.example/slo")
 		v.FieldByName("URL").SetString("")

@@ -73,7 +73,7 @@ func (x samlSource) Check(ctx context.Context, at *attempt) {
 	}
 	at.check("entity_id", idp.EntityID != "", "the provider's name", idp.EntityID)
 	if twin := x.twin(ctx, at, idp.EntityID); twin != "" {
-		at.check("provider", false, "that of no other connection for "+at.conn.For, "that of connection "+twin+" too")
+		at.check("entity_id", false, "that of no other connection for "+at.conn.For, "that of connection "+twin+" too")
 	}
 	for _, binding := range []saml.Binding{saml.Redirect, saml.Post} {
 		if url := idp.SSO[binding]; url != "" {
