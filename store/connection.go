@@ -116,6 +116,14 @@ type JWTConnection struct {
 // user_hash of an id that reads like a token would be that token's signature.
 const UseUserHash = "user_hash"
 
+// Targets are all keys that a map leads to.
+func Targets(m []Mapped) (keys []string) {
+	for _, v := range m {
+		keys = append(keys, v.To...)
+	}
+	return keys
+}
+
 // VerificationKey verifies JWTs: a shared secret or a public key.
 type VerificationKey struct {
 	KID       string `json:"kid,omitempty"`

@@ -165,15 +165,17 @@ func (s *Settings) longestLife() int {
 	return max(l.AccessToken, l.IDToken, l.VisitorToken, 60*s.Visitors.TokenMinutes)
 }
 
-// Outlive notes what lives on of before, where the settings have become shorter.
+// Outlive notes what lives on of before, where the settings have become shorter: tokens
+// of just now, and those that an earlier change has outlived already.
 func (s *Settings) Outlive(before *Settings, now time.Time) {
-	if longest := before.LongestLife(now); s.longestLife() < longest {
-		until := now.Add(time.Duration(longest) * time.Second)
-		if before.longestLife() < longest { // shortened again: they are from before the first time
-			until = before.Outlived.Until
-		}
-		s.Outlived = Outlived{longest, until.UTC()}
+	if s.longestLife() >= before.longestLife() {
+		return
 	}
+	until := now.UTC().Add(time.Duration(before.longestLife()) * time.Second)
+	if before.Outlived.Until.After(until) {
+		until = before.Outlived.Until
+	}
+	s.Outlived = Outlived{before.LongestLife(now), until}
 }
 
 // Counter is a number that only grows: the site's version, an event's place.

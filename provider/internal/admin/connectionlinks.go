@@ -123,12 +123,8 @@ func lastLinked(tx store.Tx, s *site.Site, c *store.Connection, agentID string) 
 		if _, domain, _ := strings.Cut(other.Email, "@"); !c.Enforces(domain, s.Proven) {
 			return false, nil
 		}
-		there, _, err := linksOf(tx, other.ID, c.ID)
-		if err != nil {
+		if linked, err := rehearsedBy(tx, other.ID, c.ID); linked || err != nil {
 			return false, err
-		}
-		if slices.ContainsFunc(there, func(l store.Link) bool { return l.Rehearsed }) {
-			return false, nil
 		}
 	}
 	return true, nil

@@ -46,13 +46,13 @@ func (x *Federation) refresh(ctx context.Context, tx store.Tx, at *attempt, id *
 	before := agent
 	at.describe(id, &agent)
 	if id.Profile.HasRoles && !slices.Contains(agent.Roles, policy.Administrators) {
-		agent.Roles = merged(agent.Roles, targets(at.conn.RoleMap), grantable(id.Profile.Roles))
+		agent.Roles = merged(agent.Roles, store.Targets(at.conn.RoleMap), grantable(id.Profile.Roles))
 		if len(agent.Roles) == 0 {
 			agent.Roles = []string{policy.Agents}
 		}
 	}
 	if id.Profile.HasDepartments {
-		agent.Departments = merged(agent.Departments, targets(at.conn.DepartmentMap), id.Profile.Departments)
+		agent.Departments = merged(agent.Departments, store.Targets(at.conn.DepartmentMap), id.Profile.Departments)
 	}
 	at.knownHere(&agent)
 	changes := changed(&before, &agent)
@@ -72,14 +72,6 @@ func (x *Federation) refresh(ctx context.Context, tx store.Tx, at *attempt, id *
 		Action: audit.AgentUpdate, Actor: connectionRef(at.conn), Object: audit.Ref{Type: policy.Agent, ID: agent.ID},
 		Result: audit.Success, Changes: changes,
 	})
-}
-
-// targets are all keys that a map leads to.
-func targets(m []store.Mapped) (keys []string) {
-	for _, v := range m {
-		keys = append(keys, v.To...)
-	}
-	return keys
 }
 
 // merged is have without what is managed, plus what is given; sorted.
